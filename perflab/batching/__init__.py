@@ -1,0 +1,1 @@
+"""When to send: the accumulator, and its shells for threads and asyncio."""

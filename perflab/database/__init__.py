@@ -1,0 +1,1 @@
+"""Where and how to send: connections, transactions, round trips, values, schema."""

@@ -1,0 +1,103 @@
+"""What kind of failure an exception is: that decides whether to try again, to bisect, or to stop."""
+
+from __future__ import annotations
+
+import sqlite3
+from enum import StrEnum
+
+from sqlalchemy.exc import DBAPIError
+
+from perflab.database.urls import redact
+from perflab.errors import (
+    DatabaseUnusable,
+    InvalidInput,
+    PerflabError,
+    RejectedRow,
+    StatementError,
+    TransientError,
+)
+
+
+class FailureKind(StrEnum):
+    TRANSIENT = "transient"
+    """May pass by itself: try the whole batch again."""
+    DATA = "data"
+    """One of the rows is refused: bisect."""
+    STATEMENT = "statement"
+    """The statement cannot run: all of its items fail, others may live."""
+    UNUSABLE = "unusable"
+    """The database cannot be used: fail everything."""
+    BUG = "bug"
+    """Not a database failure at all."""
+
+
+# Primary result codes (the low byte): https://sqlite.org/rescode.html. FULL counts as transient: space comes back,
+# and earlier commits are intact.
+_SQLITE = {
+    sqlite3.SQLITE_BUSY: FailureKind.TRANSIENT,
+    sqlite3.SQLITE_LOCKED: FailureKind.TRANSIENT,
+    sqlite3.SQLITE_PROTOCOL: FailureKind.TRANSIENT,
+    sqlite3.SQLITE_FULL: FailureKind.TRANSIENT,
+    sqlite3.SQLITE_INTERRUPT: FailureKind.TRANSIENT,
+    sqlite3.SQLITE_CONSTRAINT: FailureKind.DATA,
+    sqlite3.SQLITE_MISMATCH: FailureKind.DATA,
+    sqlite3.SQLITE_TOOBIG: FailureKind.DATA,
+    sqlite3.SQLITE_RANGE: FailureKind.DATA,
+    sqlite3.SQLITE_ERROR: FailureKind.STATEMENT,
+    sqlite3.SQLITE_SCHEMA: FailureKind.STATEMENT,
+    sqlite3.SQLITE_AUTH: FailureKind.STATEMENT,
+    sqlite3.SQLITE_CORRUPT: FailureKind.UNUSABLE,
+    sqlite3.SQLITE_NOTADB: FailureKind.UNUSABLE,
+    sqlite3.SQLITE_READONLY: FailureKind.UNUSABLE,
+    sqlite3.SQLITE_CANTOPEN: FailureKind.UNUSABLE,
+    sqlite3.SQLITE_PERM: FailureKind.UNUSABLE,
+    sqlite3.SQLITE_IOERR: FailureKind.UNUSABLE,
+}
+
+_ADVICE = {
+    FailureKind.TRANSIENT: (TransientError, "it may pass: try again later"),
+    FailureKind.DATA: (RejectedRow, "correct the row"),
+    FailureKind.STATEMENT: (StatementError, "check the table and column names, and that create_schema() ran"),
+    FailureKind.UNUSABLE: (DatabaseUnusable, "check that the file is a healthy, writable database"),
+}
+
+
+def driver_error(error: BaseException) -> BaseException:
+    """The driver's own exception, where SQLAlchemy wrapped it."""
+    return error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+
+
+def classify(error: BaseException) -> FailureKind:
+    """The kind of a driver's exception, by its result code and never by its text."""
+    error = driver_error(error)
+    if isinstance(error, RejectedRow | InvalidInput):
+        return FailureKind.DATA
+    if isinstance(error, TransientError):
+        return FailureKind.TRANSIENT
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None:
+            return _SQLITE.get(code & 0xFF, FailureKind.UNUSABLE)
+        # Without a result code the module itself refused: a type or a count of parameters that it cannot bind.
+        if isinstance(error, sqlite3.DataError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
+            return FailureKind.DATA
+        return FailureKind.UNUSABLE
+    if isinstance(error, OverflowError | UnicodeEncodeError):
+        return FailureKind.DATA
+    return FailureKind.BUG
+
+
+def as_perflab_error(error: BaseException, doing: str) -> PerflabError | None:
+    """The typed error for a driver's exception, to be raised `from` it; None if it is not a database failure.
+
+    Args:
+        error: what the driver or SQLAlchemy raised.
+        doing: what was being done, for the message, such as "enqueue of 100 items".
+    """
+    if isinstance(error, PerflabError):
+        return error
+    kind = classify(error)
+    if kind is FailureKind.BUG:
+        return None
+    error_type, advice = _ADVICE[kind]
+    return error_type(f"{doing} failed: {redact(str(driver_error(error)))}; {advice}")

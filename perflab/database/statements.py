@@ -1,0 +1,38 @@
+"""SQL in files: `-- name: claim` starts a statement, the comments under the name say why it looks the way it does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from types import MappingProxyType
+
+_NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
+_COMMENT = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
+
+
+def parse_statements(text: str) -> Mapping[str, str]:
+    """Statement by name.
+
+    Raises:
+        ValueError: two statements of one name, an empty one, or SQL before the first name.
+    """
+    before, *parts = _NAME.split(text)
+    if _COMMENT.sub("", before).strip():
+        raise ValueError("there is SQL before the first '-- name:' line")
+    statements: dict[str, str] = {}
+    for name, body in zip(parts[::2], parts[1::2], strict=True):
+        sql = _COMMENT.sub("", body).strip().rstrip(";").rstrip()
+        if not sql:
+            raise ValueError(f"the statement {name!r} is empty")
+        if name in statements:
+            raise ValueError(f"there are two statements named {name!r}")
+        statements[name] = sql
+    return MappingProxyType(statements)
+
+
+@cache
+def load_statements(package: str, engine: str) -> Mapping[str, str]:
+    """The statements of `<engine>.sql` in a package: they stand beside the operations that they serve."""
+    return parse_statements(files(package).joinpath(f"{engine}.sql").read_text(encoding="utf-8"))

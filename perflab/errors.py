@@ -1,0 +1,73 @@
+"""Every error that perflab raises, as one small hierarchy.
+
+The branches answer the one question a caller has: *whose turn is it now?*
+
+- `InvalidInput`: yours. The value was refused before anything was written; correct it and call again.
+- `DatabaseError`: the database refused or failed. `TransientError` has already been retried and may be tried
+  again later; `RejectedRow` will fail again with the same row; `DatabaseUnusable` needs an operator.
+- `LifecycleError`: the object is closed, or is used where it cannot work (after a fork, inside its own transaction).
+- `BufferFull`, `DeliveryTimeout`: load. Slow down, or allow more.
+- `MissingExtra`: an optional package is needed; the message has the command that installs it.
+- `LabError`: a measurement could not be made, or its answer was wrong.
+
+Messages say what was wrong, with which value, and what to do. They never hold a password: URLs pass through
+`perflab.database.urls.redact` first.
+"""
+
+from __future__ import annotations
+
+
+class PerflabError(Exception):
+    """Base class of all errors raised by perflab."""
+
+
+class InvalidInput(PerflabError, ValueError):
+    """An argument, a payload or a setting was refused before anything was written."""
+
+
+class DatabaseError(PerflabError):
+    """The database refused or failed. The driver's own exception is the `__cause__`."""
+
+
+class TransientError(DatabaseError):
+    """A failure that may pass by itself (busy, locked, full, connection lost); retries were made and used up."""
+
+
+class RejectedRow(DatabaseError):
+    """The database refused this row for what it holds (constraint, type, size): the same row will fail again."""
+
+
+class StatementError(DatabaseError):
+    """The statement itself cannot run (no such table or column, syntax): no row of it will succeed."""
+
+
+class DatabaseUnusable(DatabaseError):
+    """The database cannot be written or read as it is: missing, read-only, corrupt, or not a database."""
+
+
+class LifecycleError(PerflabError, RuntimeError):
+    """The object is closed, belongs to another process or event loop, or is used inside its own transaction."""
+
+
+class BufferFull(PerflabError):
+    """The bounded buffer holds `max_pending` items and did not get room in time; nothing was accepted."""
+
+
+class DeliveryTimeout(PerflabError, TimeoutError):
+    """An accepted item could not be delivered within its overall deadline; its last error is the `__cause__`."""
+
+
+class MissingExtra(PerflabError, ImportError):
+    """An optional package is not installed; the message names the extra that brings it."""
+
+
+class LabError(PerflabError):
+    """A measurement could not be made."""
+
+
+class WrongAnswer(LabError):
+    """A measured run left other rows than it should have: it has no time."""
+
+
+class StoreError(LabError):
+    """The results store cannot be used: locked by another run, of another version, or not a store."""

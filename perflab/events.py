@@ -1,0 +1,148 @@
+"""What happened, as values: every part emits events, and monitoring, the lab and you listen.
+
+No part knows its listeners. A part asks `if events:` before it builds an event, so with nobody listening the cost is
+that one test. Listeners run in the thread that emits, after the fact; one that raises is logged and never disturbs
+the part or the other listeners.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+
+logger = logging.getLogger(__name__)
+
+
+class Cause(StrEnum):
+    """Why a batch left."""
+
+    COUNT = "count"
+    """It held `batch_size` items."""
+    BYTES = "bytes"
+    """It held `batch_bytes` bytes."""
+    AGE = "age"
+    """Its oldest item had waited `flush_interval` seconds."""
+    MEMORY = "memory"
+    """The buffer was at `max_pending`: waiting longer would only block producers."""
+    BARRIER = "barrier"
+    """`flush()` asked for it."""
+    CLOSE = "close"
+    """The batcher is closing."""
+
+
+class Outcome(StrEnum):
+    """How an attempt to write a batch ended."""
+
+    COMMITTED = "committed"
+    """Every item is in."""
+    PARTIAL = "partial"
+    """Bisected: some items are in, the poison ones failed alone."""
+    RETRIED = "retried"
+    """A transient failure; the batch went back to the front of the buffer."""
+    FAILED = "failed"
+    """No item is in, and none will be retried."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlushCompleted:
+    """One attempt of a batcher to write one batch."""
+
+    items: int
+    """Items in the batch."""
+    delivered: int
+    """Items that are in the database after it."""
+    capacity: int
+    """Batch size in force when the batch left."""
+    bytes: int
+    """Payload bytes, where `batch_bytes` or `max_pending_bytes` asked for them to be measured; else 0."""
+    seconds: float
+    """Time from the first statement to the end of the transaction."""
+    waited: float
+    """Seconds that the oldest item had waited when the batch left."""
+    round_trips: int
+    """Round trips counted while it ran."""
+    round_trips_unbatched: int
+    """Round trips that the delivered items would have cost one by one: counted per statement, not assumed."""
+    cause: Cause
+    outcome: Outcome
+    attempt: int
+    """1 for the first attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobsEnqueued:
+    queue: str
+    jobs: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobsClaimed:
+    queue: str
+    jobs: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobsFinished:
+    queue: str
+    done: int = 0
+    retried: int = 0
+    dead: int = 0
+    stale: int = 0
+    """Acknowledgements refused because the lease had been lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeasesRescued:
+    queue: str
+    ready: int
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickCompleted:
+    due: int
+    enqueued: int
+    skipped: int
+    late: int
+    round_trips: int
+    seconds: float
+
+
+Event = FlushCompleted | JobsEnqueued | JobsClaimed | JobsFinished | LeasesRescued | TickCompleted
+Listener = Callable[[Event], None]
+
+
+class Events:
+    """The listeners of one database and of the parts built on it. Falsy while nobody listens."""
+
+    def __init__(self) -> None:
+        self._listeners: tuple[Listener, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self._listeners)
+
+    def add(self, listener: Listener) -> None:
+        self._listeners = (*self._listeners, listener)
+
+    def remove(self, listener: Listener) -> None:
+        self._listeners = tuple(known for known in self._listeners if known is not listener)
+
+    @contextmanager
+    def listening(self, listener: Listener) -> Iterator[None]:
+        """Listen for the length of a `with` block."""
+        self.add(listener)
+        try:
+            yield
+        finally:
+            self.remove(listener)
+
+    def emit(self, event: Event) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                logger.exception("a listener failed on %s; the part that emitted it goes on", type(event).__name__)

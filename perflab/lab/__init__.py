@@ -1,0 +1,1 @@
+"""The laboratory: workloads, sweeps, statistics, cost model, recommendation, reports."""

@@ -1,0 +1,1 @@
+"""The durable priority queue and its workers."""

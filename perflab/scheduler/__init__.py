@@ -1,0 +1,1 @@
+"""Watches, ingest states, and the tick that enqueues what is due."""
