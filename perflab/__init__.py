@@ -1,1 +1,82 @@
-"""perflab."""
+"""perflab: measure how many operations to send to a SQL database at once, and how long to wait for them.
+
+The public names are imported when they are first used, so that `import perflab` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from perflab.version import __version__
+
+if TYPE_CHECKING:
+    from perflab.batching.async_batcher import AsyncRequestBatcher
+    from perflab.batching.batcher import DrainReport, RequestBatcher
+    from perflab.batching.inserter import BulkInserter, InsertReport
+    from perflab.batching.metrics import BatchingMetrics
+    from perflab.batching.retry import RetryPolicy
+    from perflab.database.database import Database
+    from perflab.database.operation import Operation
+    from perflab.errors import PerflabError
+    from perflab.queue.job import Job, NewJob
+    from perflab.queue.queue import PriorityQueue
+    from perflab.queue.worker import Worker
+    from perflab.scheduler.scheduler import Scheduler
+    from perflab.scheduler.watch import IngestState, TickReport, Watch
+
+_HOME = {
+    "AsyncRequestBatcher": "perflab.batching.async_batcher",
+    "BatchingMetrics": "perflab.batching.metrics",
+    "BulkInserter": "perflab.batching.inserter",
+    "Database": "perflab.database.database",
+    "DrainReport": "perflab.batching.batcher",
+    "IngestState": "perflab.scheduler.watch",
+    "InsertReport": "perflab.batching.inserter",
+    "Job": "perflab.queue.job",
+    "NewJob": "perflab.queue.job",
+    "Operation": "perflab.database.operation",
+    "PerflabError": "perflab.errors",
+    "PriorityQueue": "perflab.queue.queue",
+    "RequestBatcher": "perflab.batching.batcher",
+    "RetryPolicy": "perflab.batching.retry",
+    "Scheduler": "perflab.scheduler.scheduler",
+    "TickReport": "perflab.scheduler.watch",
+    "Watch": "perflab.scheduler.watch",
+    "Worker": "perflab.queue.worker",
+}
+
+__all__ = [
+    "AsyncRequestBatcher",
+    "BatchingMetrics",
+    "BulkInserter",
+    "Database",
+    "DrainReport",
+    "IngestState",
+    "InsertReport",
+    "Job",
+    "NewJob",
+    "Operation",
+    "PerflabError",
+    "PriorityQueue",
+    "RequestBatcher",
+    "RetryPolicy",
+    "Scheduler",
+    "TickReport",
+    "Watch",
+    "Worker",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'perflab' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

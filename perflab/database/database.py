@@ -19,7 +19,7 @@ from perflab.errors import InvalidInput, LifecycleError, PerflabError, Transient
 from perflab.events import Events
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, PoolProxiedConnection
+    from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -208,6 +208,11 @@ class Database:
             raise
         except Exception as error:
             raise as_perflab_error(error, f"{operation.name} of {len(rows)} items") or error from error
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLAlchemy's dialect, to compile statements with."""
+        return self._writer.dialect
 
     # -- round trips ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from perflab.database.urls import redact
 from perflab.errors import (
     DatabaseUnusable,
     InvalidInput,
+    LifecycleError,
     PerflabError,
     RejectedRow,
     StatementError,
@@ -24,9 +25,9 @@ class FailureKind(StrEnum):
     DATA = "data"
     """One of the rows is refused: bisect."""
     STATEMENT = "statement"
-    """The statement cannot run: all of its items fail, others may live."""
+    """The statement cannot run, or a row made it fail where the engine does not tell which: bisect too."""
     UNUSABLE = "unusable"
-    """The database cannot be used: fail everything."""
+    """The database cannot be used (or was closed): fail everything."""
     BUG = "bug"
     """Not a database failure at all."""
 
@@ -74,6 +75,8 @@ def classify(error: BaseException) -> FailureKind:
         return FailureKind.DATA
     if isinstance(error, TransientError):
         return FailureKind.TRANSIENT
+    if isinstance(error, DatabaseUnusable | LifecycleError):
+        return FailureKind.UNUSABLE
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None:

@@ -27,8 +27,11 @@ class Operation(Protocol[Item_contra, Result_co]):
         """For messages and metrics, such as "enqueue"."""
 
     @property
-    def table(self) -> str:
-        """The table whose order of writes matters; operations on different tables may change places in a batch."""
+    def tables(self) -> frozenset[str]:
+        """The tables whose order of writes matters to it: those it writes and those that these refer to.
+
+        Operations with no table in common may change places inside a batch; all others keep their order.
+        """
 
     def prepare(self, item: Item_contra) -> Any:
         """The checked and encoded row of one item.

@@ -31,6 +31,8 @@ _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 def check_text(value: str, where: str) -> str:
     """Refuse text that one of the engines cannot hold: NUL, or a lone surrogate."""
+    if "\x00" not in value and value.isascii():  # nearly always, and at once
+        return value
     if "\x00" in value:
         raise InvalidInput(f"{where} holds a NUL character at position {value.index(chr(0))}: remove it")
     try:
@@ -74,16 +76,33 @@ def check_identifier(value: str, where: str) -> str:
     return value
 
 
-def check_value(value: object, where: str) -> object:
-    """Check one bound value of a row of the user's own table."""
+def storable(value: Any) -> bool:
+    """Whether a bound value of a row is one that every engine can hold; quick for those that are."""
     kind = type(value)
     if kind is str:
-        return check_text(value, where)  # type: ignore[arg-type]  # narrowed by `kind`, which is the fast test
+        return "\x00" not in value and (value.isascii() or _encodes(value))
     if kind is int:
-        return check_integer(value, where)  # type: ignore[arg-type]
-    if kind is float and not math.isfinite(value):  # type: ignore[arg-type]
-        raise InvalidInput(f"{where} is {value!r}: engines disagree on it; store None and the reason instead")
-    return value
+        return bool(MIN_INT64 <= value <= MAX_INT64)
+    return bool(kind is not float or math.isfinite(value))
+
+
+def check_value(value: Any, where: str) -> Any:
+    """Refuse a bound value that is not `storable`, and say why."""
+    if storable(value):
+        return value
+    if isinstance(value, str):
+        return check_text(value, where)
+    if isinstance(value, int):
+        return check_integer(value, where)
+    raise InvalidInput(f"{where} is {value!r}: engines disagree on it; store None and the reason instead")
+
+
+def _encodes(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # -- time --------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,227 @@
+"""When a batch leaves: the whole decision, without threads, loops, clocks or databases.
+
+Time is a number of seconds that the caller passes in, and an item is whatever the caller means by it. The shells for
+threads, asyncio and inline use hold one accumulator each, ask it what is due, and tell it how a batch ended.
+
+Every item gets a number on arrival. An item is *waiting*, then *in flight*, then decided; a batch that failed for a
+passing reason goes back to the front, in the order of the numbers. That order never changes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from math import inf
+from operator import attrgetter
+from typing import Generic, TypeVar
+
+from perflab.batching.limits import Limits
+from perflab.errors import LifecycleError
+from perflab.events import Cause
+
+T = TypeVar("T")
+
+
+class Entry(Generic[T]):
+    """One item with what the accumulator knows of it."""
+
+    __slots__ = ("arrived", "attempts", "item", "number", "size")
+
+    def __init__(self, item: T, size: int, arrived: float, number: int) -> None:
+        self.item = item
+        self.size = size
+        self.arrived = arrived
+        self.number = number
+        self.attempts = 0
+
+    def __repr__(self) -> str:
+        return f"Entry(#{self.number}, {self.size} B, arrived {self.arrived}, {self.attempts} attempts)"
+
+
+_by_number = attrgetter("number")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch(Generic[T]):
+    """Items that leave together, oldest first."""
+
+    entries: Sequence[Entry[T]]
+    bytes: int
+    capacity: int
+    cause: Cause
+    waited: float
+    """Seconds that the oldest item had waited."""
+    attempt: int
+    """1 if no item of it was tried before."""
+
+
+class Accumulator(Generic[T]):
+    """Collects items until a batch is due. Not safe to share between threads: its shell holds the lock."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._waiting: deque[Entry[T]] = deque()
+        self._waiting_bytes = 0
+        self._in_flight: list[Batch[T]] = []
+        self._in_flight_items = 0
+        self._in_flight_bytes = 0
+        self._next_number = 0
+        self._barrier = 0  # items with a smaller number are due
+        self._resume_at = -inf  # after a passing failure, nothing leaves before
+        self._closing = False
+
+    # -- what is there -------------------------------------------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        """Items accepted and not yet decided."""
+        return len(self._waiting) + self._in_flight_items
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def pending_bytes(self) -> int:
+        return self._waiting_bytes + self._in_flight_bytes
+
+    @property
+    def closing(self) -> bool:
+        return self._closing
+
+    @property
+    def resumes_at(self) -> float | None:
+        """After a passing failure, when something may leave again; None if none is being waited out."""
+        return self._resume_at if self._waiting and self._waiting[0].attempts else None
+
+    @property
+    def room(self) -> int:
+        """Items that may be added now. By bytes, a buffer under its bound takes one more, whatever its size."""
+        bound = self.limits.max_pending_bytes
+        if bound is not None and self.pending_bytes >= bound:
+            return 0
+        return self.limits.max_pending - len(self._waiting) - self._in_flight_items
+
+    # -- items come ----------------------------------------------------------------------------------------------------
+
+    def add(self, item: T, now: float, size: int = 0) -> None:
+        """Accept one item. Whether there is `room` is the shell's question to ask.
+
+        Raises:
+            LifecycleError: after `close`.
+        """
+        if self._closing:
+            raise LifecycleError("the batcher is closed: it accepts no more items")
+        self._waiting.append(Entry(item, size, now, self._next_number))
+        self._next_number += 1
+        self._waiting_bytes += size
+
+    def flush(self) -> int:
+        """Make everything accepted so far due, and return the ticket to ask `reached` with."""
+        self._barrier = self._next_number
+        return self._barrier
+
+    def reached(self, ticket: int) -> bool:
+        """Whether everything that was accepted before `flush` returned this ticket is decided."""
+        first_waiting = self._waiting[0].number if self._waiting else self._next_number
+        return first_waiting >= ticket and all(batch.entries[0].number >= ticket for batch in self._in_flight)
+
+    def close(self) -> int:
+        """Accept nothing more and make all that waits due; returns a ticket like `flush`."""
+        self._closing = True
+        return self.flush()
+
+    # -- batches leave -------------------------------------------------------------------------------------------------
+
+    def due(self, now: float) -> Cause | None:
+        """Why a batch should leave now; None if none should."""
+        waiting = self._waiting
+        if not waiting or now < self._resume_at:
+            return None
+        limits = self.limits
+        if len(waiting) >= limits.batch_size:
+            return Cause.COUNT
+        if limits.batch_bytes is not None and self._waiting_bytes >= limits.batch_bytes:
+            return Cause.BYTES
+        if self._closing:
+            return Cause.CLOSE
+        if waiting[0].number < self._barrier:
+            return Cause.BARRIER
+        if now >= waiting[0].arrived + limits.flush_interval:
+            return Cause.AGE
+        if self.room <= 0:
+            return Cause.MEMORY
+        return None
+
+    def next_due(self) -> float | None:
+        """When a batch will be due if nothing else happens; a time in the past if one is. None if nothing waits."""
+        if not self._waiting:
+            return None
+        oldest = self._waiting[0].arrived
+        at_age = oldest + self.limits.flush_interval
+        # All causes but age hold at once or not until something else happens.
+        return max(self._resume_at, oldest if self.due(max(oldest, self._resume_at)) else at_age)
+
+    def take(self, now: float) -> Batch[T] | None:
+        """The batch that is due, which is then in flight until `settle`; None if none is."""
+        cause = self.due(now)
+        if cause is None:
+            return None
+        limits, waiting = self.limits, self._waiting
+        count = min(len(waiting), limits.batch_size)
+        if limits.batch_bytes is None or self._waiting_bytes <= limits.batch_bytes:
+            entries = [waiting.popleft() for _ in range(count)]
+        else:
+            # At least one, however large; then as many as fit.
+            entries = [waiting.popleft()]
+            size = entries[0].size
+            while len(entries) < count and size + waiting[0].size <= limits.batch_bytes:
+                size += waiting[0].size
+                entries.append(waiting.popleft())
+        batch_bytes = sum(entry.size for entry in entries) if limits.measures_bytes else 0
+        for entry in entries:
+            entry.attempts += 1
+        batch = Batch(
+            entries=entries,
+            bytes=batch_bytes,
+            capacity=limits.batch_size,
+            cause=cause,
+            waited=max(0.0, now - entries[0].arrived),
+            attempt=entries[0].attempts,
+        )
+        self._waiting_bytes -= batch_bytes
+        self._in_flight.append(batch)
+        self._in_flight_items += len(entries)
+        self._in_flight_bytes += batch_bytes
+        return batch
+
+    def settle(self, batch: Batch[T], undecided: Iterable[Entry[T]] = (), resume_at: float = -inf) -> None:
+        """A batch has ended.
+
+        Args:
+            batch: from `take`, settled once.
+            undecided: those of its entries that must be tried again; they go to the front in their order.
+            resume_at: nothing leaves before this time.
+        """
+        self._in_flight.remove(batch)
+        self._in_flight_items -= len(batch.entries)
+        self._in_flight_bytes -= batch.bytes
+        returned = sorted(undecided, key=_by_number)
+        if not returned:
+            return
+        self._resume_at = max(self._resume_at, resume_at)
+        self._waiting_bytes += sum(entry.size for entry in returned)
+        # With several batches in flight an older one may come back after a younger one.
+        older: list[Entry[T]] = []
+        while self._waiting and self._waiting[0].number < returned[-1].number:
+            older.append(self._waiting.popleft())
+        self._waiting.extendleft(reversed(list(merge(older, returned, key=_by_number))))
+
+    def abandon(self) -> list[Entry[T]]:
+        """Take out everything that waits, to be reported as not delivered."""
+        abandoned = list(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        return abandoned

@@ -1,0 +1,367 @@
+"""The batcher for threads, which degrades to flushing inline where no thread can start."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal, Self, TypeVar, get_args, overload
+
+from perflab.batching import at_exit
+from perflab.batching.accumulator import Accumulator
+from perflab.batching.delivery import Delivery, Submission, SubmissionBatch, Written
+from perflab.batching.interrupts import interrupts_deferred
+from perflab.batching.limits import make_limits
+from perflab.batching.metrics import BatchingMetrics, FlushTally
+from perflab.batching.retry import RetryPolicy
+from perflab.database.core_write import CoreStatement, CoreWrites, Row
+from perflab.database.database import Database
+from perflab.database.operation import Operation
+from perflab.database.values import check_number
+from perflab.errors import BufferFull, InvalidInput, LifecycleError
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Overflow = Literal["block", "raise"]
+Mode = Literal["threads", "inline"]
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """How the items ended that were pending when `close` was called."""
+
+    delivered: int
+    failed: int
+    abandoned: int
+    """Not decided within the timeout of `close`. Their futures raise; those in flight may still have been written."""
+
+
+class RequestBatcher:
+    """Coalesces single writes of many threads into batches; each caller gets a future for its own item.
+
+    A batch leaves when it holds `batch_size` items or `batch_bytes` bytes, when its oldest item is `flush_interval`
+    old, when the buffer is full, on `flush()` and on `close()`. While one batch is being written the next one fills.
+
+    `submit` checks the operation; the batch checks its items as it leaves, so that the caller's thread does not pay for
+    it. An item that is refused, or that the database rejects, fails alone, with its own error in its own future.
+    A cancelled future takes its item back unless the batch has left.
+
+    Args:
+        database: where to write.
+        batch_size: items at which a batch leaves.
+        flush_interval: seconds, the greatest age of an item before it leaves.
+        batch_bytes: bytes at which a batch leaves; measured only if stated.
+        max_pending: items that may be accepted and undecided; None: 20 batches, at least 10,000.
+        max_pending_bytes: the same in bytes; measured only if stated.
+        overflow: what `submit` does when the buffer is full: "block" until there is room, or "raise" `BufferFull`.
+        retry: back-off and overall deadline after passing failures.
+        mode: "threads", or "inline": no thread, batches are written by the threads that submit, flush and close.
+        clock: monotonic seconds.
+        sleep: used in inline mode, between attempts.
+        random: for the jitter of the back-off.
+
+    Raises:
+        InvalidInput: a bound is out of its range.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        batch_size: int = 500,
+        flush_interval: float = 0.010,
+        *,
+        batch_bytes: int | None = None,
+        max_pending: int | None = None,
+        max_pending_bytes: int | None = None,
+        overflow: Overflow = "block",
+        retry: RetryPolicy | None = None,
+        mode: Mode = "threads",
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        random: Random | None = None,
+    ) -> None:
+        limits = make_limits(batch_size, flush_interval, batch_bytes, max_pending, max_pending_bytes)
+        for name, value, choices in (("overflow", overflow, get_args(Overflow)), ("mode", mode, get_args(Mode))):
+            if value not in choices:
+                raise InvalidInput(f"{name} is {value!r}: use one of {', '.join(map(repr, choices))}")
+        self._limits = limits
+        self._overflow = overflow
+        self._clock = clock
+        self._sleep = sleep
+        self._core_writes = CoreWrites(database.dialect)
+        self._delivery = Delivery(
+            database, retry or RetryPolicy(), start=_start, clock=clock, random=random or Random()
+        )
+        self._accumulator: Accumulator[Submission] = Accumulator(limits)
+        self._tally = FlushTally()
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)  # the flusher waits here
+        self._progress = threading.Condition(self._lock)  # producers, flush and close wait here
+        self._inline = mode == "inline"
+        self._writing = threading.Lock()  # inline: one thread writes at a time, so that batches keep their order
+        self._flusher: threading.Thread | None = None
+        self._report: DrainReport | None = None
+        self._at_exit = at_exit.register(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    # -- items come ----------------------------------------------------------------------------------------------------
+
+    @overload
+    def submit(self, operation: CoreStatement, item: Row, *, timeout: float | None = None) -> Future[Any]: ...
+
+    @overload
+    def submit(
+        self, operation: Operation[Item, Result], item: Item, *, timeout: float | None = None
+    ) -> Future[Result]: ...
+
+    def submit(self, operation: Any, item: Any, *, timeout: float | None = None) -> Future[Any]:
+        """Hand over one item.
+
+        Args:
+            operation: an `Operation`, or an insert(), update() or delete() of SQLAlchemy Core.
+            item: what the operation takes; for a Core statement a dictionary.
+            timeout: seconds to wait for room with `overflow="block"`; None waits until there is some.
+
+        Returns:
+            A future with the item's own result or error.
+
+        Raises:
+            InvalidInput: the operation cannot be batched.
+            BufferFull: the buffer is full, and stayed so for `timeout`.
+            LifecycleError: the batcher is closed.
+        """
+        if not hasattr(operation, "apply"):
+            operation = self._core_writes.operation(operation)
+        if self._flusher is None and not self._inline:
+            self._start_flusher()
+        future: Future[Any] = _InlineFuture(self) if self._inline else Future()
+        size = operation.size_bytes(item) if self._limits.measures_bytes else 0
+        accumulator = self._accumulator
+        with self._lock:
+            if accumulator.room <= 0:
+                self._wait_for_room(timeout)
+            accumulator.add(Submission(operation, item, future), self._clock(), size)
+            # The flusher sleeps until the first item comes, and then until that one is old or the batch is full.
+            if accumulator.waiting in (1, self._limits.batch_size) or self._limits.measures_bytes:
+                self._work.notify()
+        if self._inline:
+            self._write_due()
+        return future
+
+    # -- barriers ------------------------------------------------------------------------------------------------------
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Return when everything submitted before is decided: written, or failed for good.
+
+        Raises:
+            TimeoutError: it is not within `timeout` seconds; nothing is lost, the items stay with the batcher.
+            LifecycleError: called from a callback of a future, which runs in the thread that would have to write.
+        """
+        self._refuse_in_flusher("flush")
+        with self._lock:
+            ticket = self._accumulator.flush()
+            self._work.notify()
+        if not self._wait_until(lambda: self._accumulator.reached(ticket), timeout):
+            raise TimeoutError(
+                f"the flush did not end within {timeout:g} s: {self._accumulator.pending} items are pending"
+            )
+
+    def close(self, timeout: float | None = None) -> DrainReport:
+        """Accept nothing more, write what waits, and say how it ended. Calling it again returns the same report.
+
+        Args:
+            timeout: seconds to wait; None waits until all is decided, at the longest the delivery timeout of an item.
+        """
+        self._refuse_in_flusher("close")
+        with self._lock:
+            if self._report is not None:
+                return self._report
+            before = self._tally.metrics(0)
+            self._accumulator.close()
+            self._work.notify()
+            self._progress.notify_all()
+        drained = self._wait_until(lambda: not self._accumulator.pending, timeout)
+        with self._lock:
+            abandoned = self._accumulator.abandon()
+            still_in_flight = self._accumulator.pending
+            self._work.notify()
+        error = LifecycleError(f"the batcher was closed before this item could be delivered ({timeout} s)")
+        for entry in abandoned:
+            if entry.attempts or _start(entry.item.future):
+                entry.item.future.set_exception(error)
+        if drained and self._flusher is not None:
+            self._flusher.join()
+        with self._lock:
+            self._tally.add_failed(len(abandoned))
+            after = self._tally.metrics(0)
+            if self._report is None:
+                self._report = DrainReport(
+                    delivered=after.items - before.items,
+                    failed=after.failed - before.failed - len(abandoned),
+                    abandoned=len(abandoned) + still_in_flight,
+                )
+        atexit.unregister(self._at_exit)
+        return self._report
+
+    def drain_at_exit(self, timeout: float) -> None:
+        self.close(timeout)
+
+    def metrics(self) -> BatchingMetrics:
+        """What the batcher did so far."""
+        with self._lock:
+            return self._tally.metrics(self._accumulator.pending)
+
+    # -- batches leave -------------------------------------------------------------------------------------------------
+
+    def _flush_in_background(self) -> None:
+        """The flusher thread: one batch after the other until the batcher is closed and empty."""
+        while True:
+            with self._lock:
+                while (batch := self._accumulator.take(self._clock())) is None:
+                    if self._accumulator.closing and not self._accumulator.waiting:
+                        return
+                    due = self._accumulator.next_due()
+                    self._work.wait(None if due is None else max(0.0, due - self._clock()))
+            self._write(batch)
+
+    def _write(self, batch: SubmissionBatch) -> None:
+        written = Written(undecided=list(batch.entries))
+        try:
+            written = self._delivery.write(batch)
+            for entry, result in written.delivered:
+                entry.item.future.set_result(result)
+            for entry, error in written.failed:
+                entry.item.future.set_exception(error)
+        finally:
+            with self._lock:
+                self._accumulator.settle(batch, written.undecided, written.resume_at)
+                if written.flush is not None:
+                    self._tally.add(written.flush, failed=len(written.failed))
+                else:
+                    self._tally.add_failed(len(written.failed))
+                self._progress.notify_all()
+        if written.flush is not None:
+            self._delivery.emit(written.flush)
+
+    def _write_due(self) -> bool:
+        """Inline mode: write what is due, unless another thread is at it. False if that is so."""
+        if not self._writing.acquire(blocking=False):
+            return False
+        try:
+            while True:
+                with self._lock:
+                    batch = self._accumulator.take(self._clock())
+                if batch is None:
+                    return True
+                with interrupts_deferred():
+                    self._write(batch)
+        finally:
+            self._writing.release()
+
+    # -- waiting -------------------------------------------------------------------------------------------------------
+
+    def _start_flusher(self) -> None:
+        """Start the flusher with the first item; where that cannot be done, go on without it."""
+        with self._lock:
+            if self._flusher is not None or self._accumulator.closing:
+                return
+            flusher = threading.Thread(target=self._flush_in_background, name="perflab-flusher", daemon=True)
+            try:
+                flusher.start()
+            except RuntimeError as error:
+                logger.warning("no flusher thread (%s): batches are written by the threads that submit", error)
+                self._inline = True
+            else:
+                self._flusher = flusher
+
+    def _wait_for_room(self, timeout: float | None) -> None:
+        """Wait, under the lock, until the buffer has room."""
+        full = f"the buffer is full: {self._accumulator.pending:,} items are pending"
+        if self._overflow == "raise" or threading.current_thread() is self._flusher:
+            raise BufferFull(f"{full}; submit more slowly, raise max_pending, or use overflow='block'")
+        self._work.notify()
+        deadline = None if timeout is None else self._clock() + check_number(timeout, "timeout")
+        while self._accumulator.room <= 0 and not self._accumulator.closing:
+            if self._inline:
+                self._lock.release()
+                try:
+                    self._step_inline(deadline)
+                finally:
+                    self._lock.acquire()
+            else:
+                self._progress.wait(None if deadline is None else deadline - self._clock())
+            if deadline is not None and self._clock() >= deadline and self._accumulator.room <= 0:
+                raise BufferFull(f"{full}, and stayed so for {timeout:g} s; submit more slowly or raise max_pending")
+
+    def _wait_until(self, done: Callable[[], bool], timeout: float | None) -> bool:
+        deadline = None if timeout is None else self._clock() + check_number(timeout, "timeout")
+        while True:
+            if self._inline:
+                self._step_inline(deadline)
+            with self._lock:
+                while not done() and not self._inline:
+                    left = None if deadline is None else deadline - self._clock()
+                    if left is not None and left <= 0:
+                        return False
+                    self._progress.wait(left)
+                if done():
+                    return True
+                if deadline is not None and self._clock() >= deadline:
+                    return False
+
+    def _step_inline(self, deadline: float | None) -> None:
+        """Inline mode: write what is due, or wait a moment for another thread or for a back-off to pass."""
+        if self._write_due():
+            with self._lock:
+                due = self._accumulator.next_due()
+            pause = 0.0 if due is None else due - self._clock()
+        else:
+            pause = 0.001
+        if deadline is not None:
+            pause = min(pause, deadline - self._clock())
+        if pause > 0:
+            self._sleep(pause)
+
+    def _refuse_in_flusher(self, what: str) -> None:
+        if threading.current_thread() is self._flusher:
+            raise LifecycleError(
+                f"{what}() was called from a callback of a future: it would wait for the thread that it runs in; "
+                "call it from another thread"
+            )
+
+
+class _InlineFuture(Future[Any]):
+    """A future that nobody else will complete: waiting for it writes the batch."""
+
+    def __init__(self, batcher: RequestBatcher) -> None:
+        super().__init__()
+        self._batcher = batcher
+
+    def result(self, timeout: float | None = None) -> Any:
+        self._drive(timeout)
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        self._drive(timeout)
+        return super().exception(timeout)
+
+    def _drive(self, timeout: float | None) -> None:
+        if not self.done():
+            self._batcher.flush(timeout)
+
+
+def _start(future: Future[Any]) -> bool:
+    """From here on the future cannot be cancelled; False if it was."""
+    return future.set_running_or_notify_cancel()

@@ -1,0 +1,209 @@
+"""From a batch to the database and back to each item: what all shells share.
+
+`Delivery.write` does the input and output and touches no shared state, so that any thread may run it. What it returns
+says how each item ended; the shell tells the futures, and then settles the accumulator under its lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, NamedTuple
+
+from perflab.batching.accumulator import Batch, Entry
+from perflab.batching.isolation import isolate
+from perflab.batching.retry import RetryPolicy
+from perflab.database.database import Database
+from perflab.database.failures import as_perflab_error
+from perflab.database.operation import Operation
+from perflab.errors import DeliveryTimeout, InvalidInput
+from perflab.events import Event, FlushCompleted, Outcome
+
+
+class Submission(NamedTuple):
+    """One item as it was submitted, and the future (of either kind) that its caller holds."""
+
+    operation: Operation[Any, Any]
+    item: Any
+    future: Any
+
+
+SubmissionEntry = Entry[Submission]
+SubmissionBatch = Batch[Submission]
+
+
+class PreparedItem(NamedTuple):
+    entry: SubmissionEntry
+    row: Any
+
+
+@dataclass(slots=True)
+class Written:
+    """How the items of one batch ended."""
+
+    delivered: list[tuple[SubmissionEntry, Any]] = field(default_factory=list)
+    failed: list[tuple[SubmissionEntry, Exception]] = field(default_factory=list)
+    undecided: list[SubmissionEntry] = field(default_factory=list)
+    resume_at: float = 0.0
+    flush: FlushCompleted | None = None
+    """None where nothing was sent: all items were cancelled or refused."""
+
+
+class Delivery:
+    """Writes batches of submissions to one database.
+
+    Args:
+        start: called with the future of each item as it leaves for the first time; False drops the item, because its
+            caller has cancelled it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        retry: RetryPolicy,
+        *,
+        start: Callable[[Any], bool],
+        clock: Callable[[], float] = time.monotonic,
+        random: Random,
+    ) -> None:
+        self._database = database
+        self._retry = retry
+        self._start = start
+        self._clock = clock
+        self._random = random
+
+    def write(self, batch: SubmissionBatch) -> Written:
+        """Write a batch: refuse bad items alone, isolate poison, and hand back what should be tried again.
+
+        Never raises an `Exception`: what goes wrong is somebody's result.
+        """
+        written = Written()
+        prepared = self._prepare(batch.entries, written)
+        if not prepared:
+            return written
+        start = self._clock()
+        tally = _RoundTripTally()
+        isolated = isolate(prepared, lambda part: self._attempt(part, tally))
+        now = self._clock()
+        written.delivered = [(item.entry, result) for item, result in isolated.delivered]
+        written.failed += [(item.entry, _typed(error, item.entry)) for item, error in isolated.failed]
+        self._undecided([item.entry for item in isolated.undecided], isolated.error, now, written)
+        if written.undecided:
+            outcome = Outcome.RETRIED
+        elif len(written.delivered) == len(batch.entries):
+            outcome = Outcome.COMMITTED
+        else:
+            outcome = Outcome.PARTIAL if written.delivered else Outcome.FAILED
+        written.flush = FlushCompleted(
+            items=len(batch.entries),
+            delivered=len(written.delivered),
+            capacity=batch.capacity,
+            bytes=batch.bytes,
+            seconds=now - start,
+            waited=batch.waited,
+            round_trips=tally.sent,
+            round_trips_unbatched=tally.unbatched,
+            cause=batch.cause,
+            outcome=outcome,
+            attempt=batch.attempt,
+        )
+        return written
+
+    def emit(self, event: Event) -> None:
+        if self._database.events:
+            self._database.events.emit(event)
+
+    def _prepare(self, entries: Sequence[SubmissionEntry], written: Written) -> list[PreparedItem]:
+        prepared: list[PreparedItem] = []
+        for entry in entries:
+            operation, item, future = entry.item
+            if entry.attempts == 1 and not self._start(future):
+                continue
+            try:
+                prepared.append(PreparedItem(entry, operation.prepare(item)))
+            except InvalidInput as error:
+                written.failed.append((entry, error))
+            except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
+                written.failed.append((entry, error))
+        return prepared
+
+    def _attempt(self, part: Sequence[PreparedItem], tally: _RoundTripTally) -> list[Any]:
+        """Write one part in one transaction."""
+        results: list[Any] = [None] * len(part)
+        unbatched = []
+        connection = None
+        before = 0
+        try:
+            with self._database.driver_transaction() as connection:
+                before = connection.round_trips - 1  # BEGIN has been sent
+                for operation, positions in group_by_operation(part):
+                    sent_before = connection.round_trips
+                    rows = [part[position].row for position in positions]
+                    for position, result in zip(positions, operation.apply(connection, rows), strict=True):
+                        results[position] = result
+                    unbatched.append((len(rows), connection.round_trips - sent_before))
+        finally:
+            if connection is not None:
+                sent = connection.round_trips - before
+                tally.sent += sent
+        # BEGIN and COMMIT; one item alone would have needed these and its own statements.
+        frame = sent - sum(statements for _, statements in unbatched)
+        tally.unbatched += sum(items * (frame + statements) for items, statements in unbatched)
+        return results
+
+    def _undecided(self, entries: list[SubmissionEntry], error: Exception | None, now: float, written: Written) -> None:
+        """Try again what has time left; the rest fails with its deadline."""
+        if not entries or error is None:
+            return
+        timeout = self._retry.delivery_timeout
+        written.resume_at = now + self._retry.delay(entries[0].attempts, self._random)
+        for entry in entries:
+            if written.resume_at < entry.arrived + timeout:
+                written.undecided.append(entry)
+            else:
+                expired = DeliveryTimeout(
+                    f"{entry.item.operation.name} was not delivered within {timeout:g} s, after {entry.attempts} "
+                    f"attempts; the last failed with: {_typed(error, entry)}"
+                )
+                expired.__cause__ = error
+                written.failed.append((entry, expired))
+
+
+class _RoundTripTally:
+    """Round trips sent, and what the items that they delivered would have cost one by one."""
+
+    __slots__ = ("sent", "unbatched")
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.unbatched = 0
+
+
+def group_by_operation(part: Sequence[PreparedItem]) -> list[tuple[Operation[Any, Any], list[int]]]:
+    """Positions by operation: as few groups as possible without changing the order on any table.
+
+    An item joins the group of its operation unless a later group shares a table with it; then it begins a new one.
+    """
+    groups: list[tuple[Operation[Any, Any], list[int]]] = []
+    group_of: dict[int, int] = {}  # by identity of the operation
+    last_on_table: dict[str, int] = {}
+    for position, prepared in enumerate(part):
+        operation = prepared.entry.item.operation
+        index = group_of.get(id(operation))
+        if index is None or (index != len(groups) - 1 and any(last_on_table[t] > index for t in operation.tables)):
+            index = group_of[id(operation)] = len(groups)
+            groups.append((operation, []))
+            last_on_table.update(dict.fromkeys(operation.tables, index))
+        groups[index][1].append(position)
+    return groups
+
+
+def _typed(error: Exception, entry: SubmissionEntry) -> Exception:
+    """The error for one item's future: typed, with the driver's as its cause."""
+    typed = as_perflab_error(error, entry.item.operation.name)
+    if typed is None or typed is error:
+        return error
+    typed.__cause__ = error
+    return typed

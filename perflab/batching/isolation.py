@@ -1,0 +1,67 @@
+"""Finding the poison: write many items so that only those that fail alone fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from perflab.database.failures import FailureKind, classify
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Isolated(Generic[T, R]):
+    """How the items ended; together they are all of them."""
+
+    delivered: list[tuple[T, R]] = field(default_factory=list)
+    failed: list[tuple[T, Exception]] = field(default_factory=list)
+    undecided: list[T] = field(default_factory=list)
+    """In their order; not written, because of `error`."""
+    error: Exception | None = None
+    """The passing failure that left items undecided."""
+    attempts: int = 0
+
+
+def isolate(items: Sequence[T], attempt: Callable[[Sequence[T]], Sequence[R]]) -> Isolated[T, R]:
+    """Write items with `attempt`, all or nothing each time, and halve what is refused until the poison stands alone.
+
+    An item's neighbours never fail with it, and parts are tried in order. For k bad items of n it makes at most
+    2k(log2(n/k) + 1) + 1 attempts: the path to a bad item has log2(n) halvings, each with a sibling, and the paths of k
+    items share their upper parts.
+
+    Args:
+        items: what to write.
+        attempt: writes the items of one part in one transaction and returns a result for each, or raises; what it
+            raises is judged by `classify`. A statement that cannot run is halved too: whether a row or the statement is
+            to blame is known only when a row stands alone.
+
+    Returns:
+        What was delivered, what failed, and what a passing failure left undecided.
+    """
+    outcome: Isolated[T, R] = Isolated()
+    parts = [items] if items else []
+    while parts:
+        part = parts.pop()
+        outcome.attempts += 1
+        try:
+            results = attempt(part)
+        except Exception as error:  # noqa: BLE001  # each kind has its own answer
+            kind = classify(error)
+            if kind is FailureKind.TRANSIENT:
+                outcome.error = error
+                outcome.undecided = [item for waiting in (part, *reversed(parts)) for item in waiting]
+                return outcome
+            if kind is FailureKind.UNUSABLE:
+                outcome.failed += [(item, error) for waiting in (part, *reversed(parts)) for item in waiting]
+                return outcome
+            if len(part) == 1:
+                outcome.failed.append((part[0], error))
+            else:
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+        else:
+            outcome.delivered += zip(part, results, strict=True)
+    return outcome

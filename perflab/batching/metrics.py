@@ -1,0 +1,112 @@
+"""What a batcher did, as one frozen value."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil, sqrt
+from types import MappingProxyType
+
+from perflab.events import Cause, FlushCompleted, Outcome
+
+RECENT_FLUSHES = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Quantiles:
+    """Quantiles in seconds of the last flushes (at most 4,096); zero before the first."""
+
+    p50: float = 0.0
+    p90: float = 0.0
+    p99: float = 0.0
+    maximum: float = 0.0
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Quantiles:
+        """Nearest-rank quantiles: each is a value that was measured."""
+        ordered = sorted(values)
+        if not ordered:
+            return cls()
+        p50, p90, p99 = (ordered[ceil(share * len(ordered)) - 1] for share in (0.50, 0.90, 0.99))
+        return cls(p50, p90, p99, ordered[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class BatchingMetrics:
+    """The life of a batcher so far. Counts of items are of those delivered, unless they say otherwise."""
+
+    items: int
+    batches: int
+    """Batches that delivered something."""
+    round_trips: int
+    """Counted, those of failed attempts included."""
+    round_trips_saved: int
+    """What the delivered items would have cost one by one, statement for statement, less `round_trips`."""
+    utilisation: float
+    """Mean items of a batch ÷ its capacity when it left: 0 … 1."""
+    efficiency: float
+    """sqrt(utilisation * share of round trips saved): 0 … 1. The geometric mean, so that full batches that save nothing
+    and savings from batches that are mostly empty both score low."""
+    mean_batch: float
+    causes: Mapping[Cause, int]
+    """Batches by the cause for which they left."""
+    retries: int
+    """Attempts that ended in a passing failure."""
+    failed: int
+    """Items that ended in an error."""
+    pending: int
+    """Items accepted and not yet decided."""
+    wait_seconds: Quantiles
+    """How long the oldest item of each batch had waited when it left."""
+    flush_seconds: Quantiles
+    """How long each batch took to write."""
+
+
+class FlushTally:
+    """Adds up flushes. Its shell calls it under its lock."""
+
+    def __init__(self) -> None:
+        self._items = self._batches = self._attempted = self._capacity = 0
+        self._round_trips = self._round_trips_unbatched = self._retries = self._failed = 0
+        self._causes: Counter[Cause] = Counter()
+        self._waits: deque[float] = deque(maxlen=RECENT_FLUSHES)
+        self._seconds: deque[float] = deque(maxlen=RECENT_FLUSHES)
+
+    def add(self, flush: FlushCompleted, failed: int) -> None:
+        self._items += flush.delivered
+        self._batches += flush.delivered > 0
+        self._round_trips += flush.round_trips
+        self._round_trips_unbatched += flush.round_trips_unbatched
+        self._retries += flush.outcome is Outcome.RETRIED
+        self._failed += failed
+        if flush.attempt == 1:  # a retry leaves for the same cause and with the same items
+            self._attempted += flush.items
+            self._capacity += flush.capacity
+            self._causes[flush.cause] += 1
+            self._waits.append(flush.waited)
+        self._seconds.append(flush.seconds)
+
+    def add_failed(self, items: int) -> None:
+        """Items that failed without a flush: refused, out of time, or abandoned."""
+        self._failed += items
+
+    def metrics(self, pending: int) -> BatchingMetrics:
+        utilisation = self._attempted / self._capacity if self._capacity else 0.0
+        saved = self._round_trips_unbatched - self._round_trips
+        saved_share = max(0.0, saved / self._round_trips_unbatched) if self._round_trips_unbatched else 0.0
+        return BatchingMetrics(
+            items=self._items,
+            batches=self._batches,
+            round_trips=self._round_trips,
+            round_trips_saved=saved,
+            utilisation=utilisation,
+            efficiency=sqrt(utilisation * saved_share),
+            mean_batch=self._items / self._batches if self._batches else 0.0,
+            causes=MappingProxyType(dict(self._causes)),
+            retries=self._retries,
+            failed=self._failed,
+            pending=pending,
+            wait_seconds=Quantiles.of(self._waits),
+            flush_seconds=Quantiles.of(self._seconds),
+        )
