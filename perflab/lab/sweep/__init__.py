@@ -1,0 +1,1 @@
+"""Sweeps: a declared grid, measured in randomised complete blocks, stored and resumed visit by visit."""

@@ -1,0 +1,165 @@
+"""Running a sweep: measure what the store does not have yet."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import TextIO
+
+import numpy as np
+
+from perflab.errors import InvalidInput, WrongAnswer
+from perflab.lab.statistics.percentiles import samples_needed
+from perflab.lab.sweep.environment import read_environment
+from perflab.lab.sweep.measure import Measurement, Slice, measure
+from perflab.lab.sweep.plan import Cell, Mode, SweepPlan, Visit
+from perflab.lab.sweep.progress import Progress, progress_stream
+from perflab.lab.sweep.store import ResultsStore
+from perflab.lab.sweep.subject import ingest_events, watch_names
+from perflab.lab.workloads.flights import load_flights
+from perflab.lab.workloads.trace import TraceEvent
+
+FULL_BATCHES = 20
+"""Batches that a closed-loop visit should have."""
+BUSY_FROM_UTC_HOUR = 11
+"""When New York's airports are awake; replays begin at this hour of a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What a call of `run_sweep` did."""
+
+    measured: int
+    """Visits measured now."""
+    reused: int
+    """Visits that the store had."""
+    seconds: float
+
+
+MeasureCell = Callable[..., Measurement]
+
+
+def run_sweep(
+    plan: SweepPlan,
+    store: ResultsStore,
+    *,
+    progress: TextIO | bool | None = True,
+    clock: Callable[[], float] = time.perf_counter,
+    measure_cell: MeasureCell = measure,
+) -> SweepReport:
+    """Measure every visit of a plan that the store does not have, in the order of the plan.
+
+    Each visit is stored as soon as it is measured: after Ctrl-C, or a kill, the same call goes on where it stopped.
+
+    Args:
+        plan: what to measure.
+        store: where results are, and go.
+        progress: True draws a bar where a terminal is; False draws none; a stream draws there.
+        clock: seconds, for costs and their estimates.
+        measure_cell: measures one cell.
+
+    Raises:
+        InvalidInput: the trace is too short for a cell of the plan.
+        WrongAnswer: a visit left other rows than it should have, or cells of one block differ in what they wrote.
+    """
+    start = clock()
+    known = store.known(plan)
+    missing = [visit for visit in plan.visits() if plan.visit_key(visit) not in known]
+    if not missing:
+        return SweepReport(0, len(known), clock() - start)
+    events = ingest_events(load_flights(plan.source))
+    watches = watch_names(events)
+    parts = Slices(plan, events)
+    run_id = store.begin_run(plan, read_environment(Path(tempfile.gettempdir())))
+    with _progress(missing, len(known), progress) as bar:
+        for visit in missing:
+            began = clock()
+            measurement = measure_cell(visit.cell, parts.of(visit), watches, durability=plan.durability)
+            parts.check_same_answer(visit, measurement.checksum)
+            store.add(run_id, plan.visit_key(visit), visit, measurement)
+            bar.visited(visit, clock() - began)
+    store.end_run(run_id)
+    return SweepReport(len(missing), len(known), clock() - start)
+
+
+@contextmanager
+def _progress(missing: Sequence[Visit], done: int, wanted: TextIO | bool | None) -> Iterator[Progress]:
+    stream = (progress_stream() if wanted else None) if isinstance(wanted, bool) else wanted
+    bar = Progress(missing, done, stream=stream)
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+class Slices:
+    """Which part of the trace each visit writes: in one block the same for all cells that write equally much."""
+
+    def __init__(self, plan: SweepPlan, events: Sequence[TraceEvent]) -> None:
+        self._plan = plan
+        self._events = events
+        self._seconds = np.array([(event.at - events[0].at).total_seconds() for event in events])
+        self._answers: dict[tuple[int, Mode, int], int] = {}
+
+    def of(self, visit: Visit) -> Slice:
+        if visit.cell.mode is Mode.REPLAY:
+            return self._replay(visit.block)
+        return self._closed_loop(visit)
+
+    def check_same_answer(self, visit: Visit, checksum: int) -> None:
+        """All cells that wrote the same events must have left the same rows."""
+        key = (visit.block, visit.cell.mode, self._items(visit.cell))
+        expected = self._answers.setdefault(key, checksum)
+        if checksum != expected:
+            raise WrongAnswer(
+                f"{visit.cell} left rows with checksum {checksum}, and others of block {visit.block} left {expected}"
+            )
+
+    def _items(self, cell: Cell) -> int:
+        if cell.mode is Mode.REPLAY:
+            return 0
+        wanted = max(self._plan.closed_loop_items, FULL_BATCHES * cell.batch_size)
+        return min(wanted, len(self._events) - self._plan.warm_up_items)
+
+    def _closed_loop(self, visit: Visit) -> Slice:
+        items, warm_up = self._items(visit.cell), self._plan.warm_up_items
+        if items <= 0:
+            raise InvalidInput(f"the trace has {len(self._events)} events, too few for {warm_up} of warm-up: lower it")
+        latest = len(self._events) - items - warm_up
+        first = Random(f"{self._plan.seed}/{visit.block}/closed").randint(0, latest)
+        return Slice(self._events[first : first + warm_up], self._events[first + warm_up : first + warm_up + items])
+
+    def _replay(self, block: int) -> Slice:
+        """A stretch of one day, from the hour at which the airports are awake; another day for each block."""
+        plan = self._plan
+        warm_up = plan.warm_up_items
+        stretch = plan.replay_seconds * plan.speed_up
+        first_day = self._events[0].at.replace(hour=BUSY_FROM_UTC_HOUR, minute=0, second=0, microsecond=0)
+        days = [
+            day
+            for number in range(int(self._seconds[-1] // 86_400) + 1)
+            if (day := (first_day + timedelta(days=number) - self._events[0].at).total_seconds()) >= 0
+            and day + stretch <= self._seconds[-1]
+            and np.searchsorted(self._seconds, day) >= warm_up
+        ]
+        if not days:
+            raise InvalidInput(
+                f"the trace is too short to replay {plan.replay_seconds:g} s at a speed-up of {plan.speed_up:,g}: "
+                "lower one of them, or use source='year'"
+            )
+        Random(plan.seed).shuffle(days)
+        begin = days[block % len(days)]
+        first, end = np.searchsorted(self._seconds, [begin, begin + stretch])
+        if end - first < samples_needed(0.99):
+            raise InvalidInput(
+                f"a replay of {plan.replay_seconds:g} s at a speed-up of {plan.speed_up:,g} holds {end - first:,} "
+                f"events, and a p99 needs {samples_needed(0.99):,}: raise one of them"
+            )
+        offsets = (self._seconds[first:end] - begin) / plan.speed_up
+        return Slice(self._events[first - warm_up : first], self._events[first:end], offsets)

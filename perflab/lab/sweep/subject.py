@@ -1,0 +1,172 @@
+"""What a sweep writes: flights to ingest, with the real queue, scheduler and batcher, and the proof that it is right.
+
+Each event of the trace is one operation of a small ingest service:
+
+- a scheduled flight is a job of the queue;
+- a departure, arrival, diversion or cancellation moves the ingest state of its watch, a carrier-route;
+- an hourly observation is a row of a table of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from sqlalchemy import Column, Float, MetaData, String, Table, insert
+
+from perflab.database.database import Database
+from perflab.database.sqlite import Durability
+from perflab.errors import WrongAnswer
+from perflab.lab.workloads.flights import Flight, FlightData, Weather
+from perflab.lab.workloads.trace import EventKind, TraceEvent, trace
+from perflab.queue.job import NewJob
+from perflab.queue.queue import PriorityQueue
+from perflab.scheduler.scheduler import Scheduler
+from perflab.scheduler.watch import IngestState, Watch
+
+QUEUE = "flights"
+POLL_SECONDS = 3_600.0
+"""How often the scheduler polls a carrier-route."""
+
+_metadata = MetaData()
+WEATHER = Table(
+    "weather",
+    _metadata,
+    Column("key", String, primary_key=True),
+    Column("origin", String, nullable=False),
+    Column("observed_at", String, nullable=False),
+    Column("temperature_fahrenheit", Float),
+    Column("wind_speed_mph", Float),
+    Column("precipitation_inches", Float),
+    Column("visibility_miles", Float),
+)
+_weather_columns = tuple(WEATHER.columns.keys())
+
+
+class Submission(NamedTuple):
+    """An operation and its item, as a batcher takes them."""
+
+    operation: Any
+    item: Any
+
+
+class IngestService:
+    """A database with the watches of a trace, ready to be written to.
+
+    Args:
+        path: Of the database file; it must not exist.
+        watches: Names of all carrier-routes of the trace.
+        durability: "normal" or "full".
+    """
+
+    def __init__(self, path: Path, watches: Sequence[str], *, durability: Durability) -> None:
+        self.database = Database.open(f"sqlite:///{path}", durability=durability)
+        self.database.create_schema()
+        with self.database.transaction() as connection:
+            _metadata.create_all(connection)
+        self.queue = PriorityQueue(self.database, QUEUE)
+        self.scheduler = Scheduler(self.database, self.queue)
+        self.scheduler.add_watches_bulk([Watch(name, interval=POLL_SECONDS) for name in watches])
+        # All watches are due at once: one tick enqueues a poll for each.
+        self.tick = self.scheduler.tick()
+        self._insert_weather = insert(WEATHER)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def submissions(self, events: Iterable[TraceEvent]) -> list[Submission]:
+        """What has to be submitted for these events, made before the clock starts."""
+        return [self._submission(event) for event in events]
+
+    def _submission(self, event: TraceEvent) -> Submission:
+        subject = event.subject
+        if isinstance(subject, Weather):
+            row = {name: getattr(subject, name) for name in _weather_columns}
+            row["observed_at"] = subject.observed_at.isoformat()
+            return Submission(self._insert_weather, row)
+        if event.kind is EventKind.SCHEDULED:
+            return Submission(self.queue.operations.enqueue, NewJob(job_payload(subject), priority=subject.priority))
+        state = IngestState(event.watch, cursor=_cursor(event), etag=str(event.kind), succeeded_at=event.at)
+        return Submission(self.scheduler.operations.update_ingest_state, state)
+
+    def check(self, events: Sequence[TraceEvent]) -> int:
+        """Compare what is in the database with what these events must have left there.
+
+        Returns:
+            The checksum of the rows, the same for every run over the same events.
+
+        Raises:
+            WrongAnswer: rows are missing, too many, or not what was submitted.
+        """
+        found = {
+            "jobs": self._rows(
+                "SELECT json_extract(payload, '$.key'), priority FROM perflab_jobs WHERE queue = ? AND key IS NULL",
+                QUEUE,
+            ),
+            "ingest states": self._rows(
+                "SELECT watches.name, states.cursor FROM perflab_ingest_states AS states "
+                "JOIN perflab_watches AS watches ON watches.id = states.watch_id"
+            ),
+            "weather rows": self._rows("SELECT key, origin FROM weather"),
+            "polls": self._rows("SELECT id, queue FROM perflab_jobs WHERE queue = ? AND key IS NOT NULL", QUEUE),
+        }
+        expected = _expected(events)
+        polls = len(found.pop("polls"))
+        if polls != self.tick.enqueued:
+            raise WrongAnswer(f"the scheduler's tick enqueued {self.tick.enqueued} polls, but {polls} are there")
+        for what, rows in expected.items():
+            if checksum(rows) != checksum(found[what]):
+                missing, extra = sorted(set(rows) - set(found[what])), sorted(set(found[what]) - set(rows))
+                raise WrongAnswer(
+                    f"{len(found[what])} {what} are there and {len(rows)} should be; missing: {missing[:3]}, "
+                    f"not expected: {extra[:3]}. This visit has no time."
+                )
+        return sum(checksum(rows) for rows in expected.values()) % 2**63
+
+    def _rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        return self.database.fetch(sql, parameters)
+
+
+def checksum(rows: Iterable[tuple[Any, ...]]) -> int:
+    """A sum over rows that does not depend on their order, and in which a repeated row counts twice."""
+    return sum(crc32(repr(row).encode()) + 1 for row in rows) % 2**63
+
+
+def job_payload(flight: Flight) -> dict[str, Any]:
+    """What the handler of a flight's job gets."""
+    fields = asdict(flight)
+    return {
+        **{name: fields[name] for name in ("key", "watch", "carrier", "flight", "tailnum", "origin", "dest")},
+        "scheduled_at": flight.scheduled_at.isoformat(),
+    }
+
+
+def ingest_events(data: FlightData) -> tuple[TraceEvent, ...]:
+    """All events of a trace, in their order: flights and weather."""
+    return trace(data, weather=True)
+
+
+def watch_names(events: Iterable[TraceEvent]) -> list[str]:
+    """The carrier-routes of a trace."""
+    return sorted({event.watch for event in events if event.kind is not EventKind.WEATHER})
+
+
+def _cursor(event: TraceEvent) -> str:
+    return f"{event.subject.key}/{event.kind}"
+
+
+def _expected(events: Iterable[TraceEvent]) -> dict[str, list[tuple[Any, ...]]]:
+    jobs: list[tuple[Any, ...]] = []
+    states: dict[str, str] = {}
+    weather: list[tuple[Any, ...]] = []
+    for event in events:
+        if isinstance(event.subject, Weather):
+            weather.append((event.subject.key, event.subject.origin))
+        elif event.kind is EventKind.SCHEDULED:
+            jobs.append((event.subject.key, event.subject.priority))
+        else:
+            states[event.watch] = _cursor(event)
+    return {"jobs": jobs, "ingest states": list(states.items()), "weather rows": weather}
