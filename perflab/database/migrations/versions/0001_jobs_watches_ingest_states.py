@@ -38,7 +38,7 @@ def upgrade() -> None:
         ("perflab_jobs_ready", ["queue", "priority", "run_at", "id"], "ready"),
         ("perflab_jobs_scheduled", ["queue", "run_at"], "scheduled"),
         ("perflab_jobs_running", ["queue", "lease_until"], "running"),
-        ("perflab_jobs_dead", ["queue", "id"], "dead"),
+        ("perflab_jobs_dead", ["queue", "run_at"], "dead"),
     ):
         only = sa.text(f"state = '{state}'")
         op.create_index(name, "perflab_jobs", columns, sqlite_where=only, postgresql_where=only)

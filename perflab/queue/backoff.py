@@ -1,0 +1,35 @@
+"""How long a failed job waits for its next attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from perflab.database.values import check_number
+
+_LARGEST_EXPONENT = 62
+"""Far beyond every cap, and still exact as a float."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Exponential backoff with full jitter: uniform between 0 and min(cap, base · 2^(attempt - 1)).
+
+    Full jitter spreads jobs that failed together over the whole wait, so that they do not come back together. Source of
+    the formula: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+
+    base_seconds: float = 1.0
+    cap_seconds: float = 3600.0
+
+    def __post_init__(self) -> None:
+        check_number(self.base_seconds, "base_seconds")
+        check_number(self.cap_seconds, "cap_seconds", high=366 * 86_400.0)
+
+    def longest_seconds(self, attempt: int) -> float:
+        """The upper end of the wait after the failure of attempt 1, 2, …"""
+        return min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, _LARGEST_EXPONENT))
+
+    def delay_seconds(self, attempt: int, rng: Random) -> float:
+        """A random wait after the failure of attempt 1, 2, …"""
+        return rng.uniform(0.0, self.longest_seconds(attempt))

@@ -1,0 +1,64 @@
+"""What the queue needs of a SQL engine. One file for each engine answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias
+
+from perflab.database.database import Database
+from perflab.database.operation import DriverConnection
+from perflab.queue.job import QueueCounts
+
+EnqueueRow: TypeAlias = tuple[str, int, int, int | None, str | None]
+"""payload, priority, max_attempts, run_at (None: at once), key"""
+Lease: TypeAlias = tuple[int, int]
+"""id, attempt"""
+ErrorRow: TypeAlias = tuple[int, int, int, str]
+"""id, attempt, delay before the next attempt, error"""
+ClaimedRow: TypeAlias = tuple[int, int, int, str, int, int, str | None]
+"""priority, run_at, id, payload, attempt, max_attempts, key"""
+
+
+class QueueEngine(Protocol):
+    """The queue's statements. All but `counts` run inside a transaction that the caller begins and ends.
+
+    Times are microseconds since 1970, delays microseconds. Calls that take many rows return one result for each, in
+    their order; of several rows for one lease, the first one counts.
+    """
+
+    def enqueue(self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> list[int]:
+        """The ids. A row whose key an unfinished job has, or an earlier row, gets that one's id and is not written."""
+
+    def claim(
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, lease_until: int, worker: str | None
+    ) -> list[ClaimedRow]:
+        """Lease ready jobs: lowest priority number first, then run_at, then id."""
+
+    def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> list[bool]:
+        """Delete what is still held."""
+
+    def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> list[bool]:
+        """Schedule what is still held again, or let it die if it has no attempts left."""
+
+    def release(self, connection: DriverConnection, leases: Sequence[Lease], now: int) -> list[bool]:
+        """Make what is still held ready again."""
+
+    def extend_lease(self, connection: DriverConnection, leases: Sequence[Lease], lease_until: int) -> list[bool]:
+        """Move the end of leases that are still held."""
+
+    def cancel(self, connection: DriverConnection, queue: str, ids: Sequence[int]) -> list[bool]:
+        """Delete scheduled and ready jobs."""
+
+    def retry(
+        self, connection: DriverConnection, queue: str, ids: Sequence[int], attempts: int, now: int
+    ) -> list[bool]:
+        """Make dead jobs ready for a number of attempts more."""
+
+    def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> tuple[int, int]:
+        """Take expired leases away; how many jobs are ready again, and how many are dead."""
+
+    def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> int:
+        """Delete jobs that died before a time; how many."""
+
+    def counts(self, database: Database, queue: str) -> QueueCounts:
+        """Jobs by state, on a reading connection."""

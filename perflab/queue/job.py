@@ -1,0 +1,100 @@
+"""Jobs as values: what is put in, what a worker gets, and the states in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to be enqueued. It is checked when it is enqueued, not when it is made."""
+
+    payload: Any
+    """Any JSON value; see `perflab.database.values.encode_payload` for what is refused."""
+    priority: int = 0
+    """-32768 … 32767; lower numbers go first."""
+    run_at: datetime | None = None
+    """Aware; not before this time. None: at once."""
+    key: str | None = None
+    """At most one unfinished job of a queue has this key, 1 … 200 characters; enqueueing a second returns the first."""
+    max_attempts: int = 5
+    """1 … 32767 leases until an error, or an expired lease, makes the job dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job under a lease. `id` and `attempt` together name the lease: with both, an acknowledgement can be refused."""
+
+    id: int
+    queue: str
+    payload: Any
+    priority: int
+    run_at: datetime
+    attempt: int
+    """1 for the first lease. Every claim adds one, and nothing takes one away."""
+    max_attempts: int
+    lease_until: datetime
+    """As of the claim; `extend_lease` moves it in the database only."""
+    key: str | None
+
+
+class JobState(StrEnum):
+    """Where an unfinished or dead job stands. A done one has no row."""
+
+    SCHEDULED = "scheduled"
+    """Waits for its time."""
+    READY = "ready"
+    """May be claimed."""
+    RUNNING = "running"
+    """Leased to a worker."""
+    DEAD = "dead"
+    """Out of attempts; kept for people to look at, to `retry` or to `purge`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One way that a job may go. None stands for "no row"."""
+
+    source: JobState | None
+    operation: str
+    target: JobState | None
+    condition: str = ""
+
+
+TRANSITIONS = (
+    Transition(None, "enqueue", JobState.READY, "run_at has come, or none was given"),
+    Transition(None, "enqueue", JobState.SCHEDULED, "run_at lies ahead"),
+    Transition(JobState.SCHEDULED, "claim", JobState.READY, "run_at has come, and others go first"),
+    Transition(JobState.SCHEDULED, "claim", JobState.RUNNING, "run_at has come"),
+    Transition(JobState.READY, "claim", JobState.RUNNING),
+    Transition(JobState.RUNNING, "mark_done", None, "the lease is still held"),
+    Transition(JobState.RUNNING, "mark_error", JobState.SCHEDULED, "the lease is still held, attempts are left"),
+    Transition(JobState.RUNNING, "mark_error", JobState.DEAD, "the lease is still held, no attempts are left"),
+    Transition(JobState.RUNNING, "extend_lease", JobState.RUNNING, "the lease is still held"),
+    Transition(JobState.RUNNING, "release", JobState.READY, "the lease is still held"),
+    Transition(JobState.RUNNING, "release", JobState.DEAD, "the lease is still held, and was number 32767"),
+    Transition(JobState.RUNNING, "rescue_expired", JobState.READY, "the lease has run out, attempts are left"),
+    Transition(JobState.RUNNING, "rescue_expired", JobState.DEAD, "the lease has run out, no attempts are left"),
+    Transition(JobState.SCHEDULED, "cancel", None),
+    Transition(JobState.READY, "cancel", None),
+    Transition(JobState.DEAD, "retry", JobState.READY, "no unfinished job has its key"),
+    Transition(JobState.DEAD, "purge", None, "dead for long enough"),
+)
+"""The whole life of a job. Tests hold every step that they see against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueCounts:
+    """Jobs of one queue by state, all read at one moment."""
+
+    scheduled: int
+    ready: int
+    running: int
+    dead: int
+
+    @property
+    def unfinished(self) -> int:
+        return self.scheduled + self.ready + self.running

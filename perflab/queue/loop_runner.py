@@ -1,0 +1,117 @@
+"""Running a handler that is `async def`: on one event loop in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from perflab.queue.job import Job
+
+
+class LoopRunner:
+    """One event loop that runs up to `concurrency` jobs at a time, each in a task of its own.
+
+    The handler may raise anything, cancel its own task, or stop the loop: the outcome of each job is read when its task
+    has ended, and a loop that was stopped is run again until `close`.
+
+    Args:
+        handler: gets a job. Whatever it raises, CancelledError and SystemExit included, is the job's error.
+        concurrency: jobs at a time.
+        start: whether a job may still run; called just before it would.
+        finish: called with each job that ran, and its error; must not raise.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Job], Coroutine[Any, Any, object]],
+        concurrency: int,
+        start: Callable[[Job], bool],
+        finish: Callable[[Job, BaseException | None], None],
+    ) -> None:
+        self._handler = handler
+        self._concurrency = concurrency
+        self._start = start
+        self._finish = finish
+        self._backlog: deque[Job] = deque()
+        self._tasks: set[asyncio.Task[object]] = set()
+        self._closing = False
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run_loop, name="perflab-handler-loop", daemon=True)
+        self._thread.start()
+
+    def submit(self, jobs: Iterable[Job]) -> None:
+        self._loop.call_soon_threadsafe(self._add, jobs)
+
+    def cancel(self) -> None:
+        """Cancel the tasks of all running jobs."""
+        self._loop.call_soon_threadsafe(self._cancel_all)
+
+    def close(self, timeout_seconds: float) -> bool:
+        """End the loop when its jobs have ended; False if some still run after the timeout."""
+        self._loop.call_soon_threadsafe(self._begin_closing)
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    # -- all below runs in the loop's thread ---------------------------------------------------------------------------
+
+    def _run_loop(self) -> None:
+        while not self._closing or self._tasks:
+            # asyncio lets these two out of a task and out of the loop; the task has ended with them all the same.
+            with suppress(KeyboardInterrupt, SystemExit):
+                self._loop.run_forever()
+        with suppress(KeyboardInterrupt, SystemExit):
+            self._loop.run_until_complete(_cancel_left_behind())
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()
+
+    def _add(self, jobs: Iterable[Job]) -> None:
+        self._backlog.extend(jobs)
+        self._fill()
+
+    def _fill(self) -> None:
+        while self._backlog and len(self._tasks) < self._concurrency:
+            job = self._backlog.popleft()
+            if self._start(job):
+                self._begin(job)
+
+    def _begin(self, job: Job) -> None:
+        try:
+            task = self._loop.create_task(self._handler(job))
+        except BaseException as error:  # noqa: BLE001  # a handler may do anything; it is that job's error
+            self._finish(job, error)
+        else:
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._ended, job))
+
+    def _ended(self, job: Job, task: asyncio.Task[object]) -> None:
+        self._tasks.discard(task)
+        error = asyncio.CancelledError("the handler was cancelled") if task.cancelled() else task.exception()
+        self._finish(job, error)
+        self._fill()
+        self._stop_if_done()
+
+    def _cancel_all(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+    def _begin_closing(self) -> None:
+        self._closing = True
+        self._backlog.clear()
+        self._stop_if_done()
+
+    def _stop_if_done(self) -> None:
+        if self._closing and not self._tasks:
+            self._loop.stop()
+
+
+async def _cancel_left_behind() -> None:
+    """Cancel tasks that handlers started and nobody awaited, and let them clean up."""
+    left_behind = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left_behind:
+        task.cancel()
+    await asyncio.gather(*left_behind, return_exceptions=True)

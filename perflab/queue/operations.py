@@ -1,0 +1,287 @@
+"""The queue's writes, each as an operation with one bulk form.
+
+`queue.operations` has them for a batcher: `batcher.submit(queue.operations.mark_done, job)`. An operation checks and
+encodes its items here, the same for every engine; the engine's own file writes them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Generic, TypeVar
+
+from perflab.database.operation import DriverConnection
+from perflab.database.values import (
+    approximate_bytes,
+    check_integer,
+    check_number,
+    check_text,
+    encode_payload,
+    to_microseconds,
+)
+from perflab.errors import InvalidInput
+from perflab.events import Event, JobsEnqueued, JobsFinished
+from perflab.queue.backoff import Backoff
+from perflab.queue.engine import EnqueueRow, ErrorRow, Lease, QueueEngine
+from perflab.queue.job import Job, NewJob
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Subject = TypeVar("Subject")
+Parameter = TypeVar("Parameter")
+
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -32_768, 32_767
+MOST_ATTEMPTS = 32_767
+LONGEST_KEY = 200
+LONGEST_LEASE_SECONDS = 366 * 86_400.0
+LONGEST_ERROR = 2_000
+"""Characters of an error that are kept."""
+ROW_BYTES = 64
+"""About what a job takes besides its payload, and what an acknowledgement takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """What the operations of one queue share."""
+
+    name: str
+    engine: QueueEngine
+    now: Callable[[], int]
+    """Microseconds since 1970."""
+    backoff: Backoff
+    rng: Random
+
+
+class QueueOperation(Generic[Item, Result]):
+    """What all of them have in common. Two operations of one queue keep their order: they share its table."""
+
+    name: str
+    tables = frozenset({"perflab_jobs"})
+
+    def __init__(self, settings: QueueSettings) -> None:
+        self._settings = settings
+        self._engine = settings.engine
+
+    def __repr__(self) -> str:
+        return f"<{self.name} of queue {self._settings.name!r}>"
+
+    def prepare(self, item: Item) -> Any:
+        raise NotImplementedError
+
+    def size_bytes(self, item: Item) -> int:  # noqa: ARG002  # some depend on it
+        return ROW_BYTES
+
+    def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> list[Result]:
+        raise NotImplementedError
+
+    def event(self, items: Sequence[Item], results: Sequence[Result]) -> Event | None:  # noqa: ARG002
+        """What to tell listeners once the items are committed."""
+        return None
+
+
+class Enqueue(QueueOperation[NewJob, int]):
+    """The result is the id of the job, or of the unfinished one that has its key."""
+
+    name = "enqueue"
+
+    def prepare(self, item: NewJob) -> EnqueueRow:
+        if not isinstance(item, NewJob):
+            raise InvalidInput(f"a job to enqueue is {type(item).__name__} {item!r:.80}: write NewJob(payload, …)")
+        priority, max_attempts, run_at, key = item.priority, item.max_attempts, item.run_at, item.key
+        # Almost every row passes these two tests; the functions that say what is wrong cost more.
+        if type(priority) is not int or not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
+            check_integer(priority, "priority", low=LOWEST_PRIORITY, high=HIGHEST_PRIORITY)
+        if type(max_attempts) is not int or not 1 <= max_attempts <= MOST_ATTEMPTS:
+            check_integer(max_attempts, "max_attempts", low=1, high=MOST_ATTEMPTS)
+        return (
+            encode_payload(item.payload),
+            priority,
+            max_attempts,
+            None if run_at is None else to_microseconds(run_at, "run_at"),
+            None if key is None else _check_key(key),
+        )
+
+    def size_bytes(self, item: NewJob) -> int:
+        return ROW_BYTES + approximate_bytes(item.payload)
+
+    def apply(self, connection: DriverConnection, rows: Sequence[EnqueueRow]) -> list[int]:
+        return self._engine.enqueue(connection, self._settings.name, rows, self._settings.now())
+
+    def event(self, items: Sequence[NewJob], results: Sequence[int]) -> Event:  # noqa: ARG002
+        return JobsEnqueued(self._settings.name, len(items))
+
+
+class MarkDone(QueueOperation[Job, bool]):
+    """False: the lease had been lost."""
+
+    name = "mark_done"
+
+    def prepare(self, item: Job) -> Lease:
+        return _lease(item)
+
+    def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> list[bool]:
+        return self._engine.mark_done(connection, rows)
+
+    def event(self, items: Sequence[Job], results: Sequence[bool]) -> Event:  # noqa: ARG002
+        done = results.count(True)
+        return JobsFinished(self._settings.name, done=done, stale=len(results) - done)
+
+
+class MarkError(QueueOperation[tuple[Job, BaseException | str], bool]):
+    """Takes the job and its error. False: the lease had been lost.
+
+    The delay can be drawn before the row is read: the fence makes sure that the attempt is the job's own.
+    """
+
+    name = "mark_error"
+
+    def prepare(self, item: tuple[Job, BaseException | str]) -> ErrorRow:
+        job, error = _pair(item, "(job, error)")
+        if not isinstance(error, str | BaseException):
+            raise InvalidInput(f"an error is {type(error).__name__} {error!r:.80}: give an exception or text")
+        job_id, attempt = _lease(job)
+        delay_seconds = self._settings.backoff.delay_seconds(attempt, self._settings.rng)
+        return job_id, attempt, int(delay_seconds * 1e6), describe_error(error)
+
+    def size_bytes(self, item: tuple[Job, BaseException | str]) -> int:
+        return ROW_BYTES + min(LONGEST_ERROR, len(str(item[1])))
+
+    def apply(self, connection: DriverConnection, rows: Sequence[ErrorRow]) -> list[bool]:
+        return self._engine.mark_error(connection, rows, self._settings.now())
+
+    def event(self, items: Sequence[tuple[Job, BaseException | str]], results: Sequence[bool]) -> Event:
+        accepted = [job for (job, _), accepted in zip(items, results, strict=True) if accepted]
+        dead = sum(job.attempt >= job.max_attempts for job in accepted)
+        return JobsFinished(
+            self._settings.name, retried=len(accepted) - dead, dead=dead, stale=len(results) - len(accepted)
+        )
+
+
+class Release(QueueOperation[Job, bool]):
+    """False: the lease had been lost."""
+
+    name = "release"
+
+    def prepare(self, item: Job) -> Lease:
+        return _lease(item)
+
+    def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> list[bool]:
+        return self._engine.release(connection, rows, self._settings.now())
+
+
+class ExtendLease(QueueOperation[tuple[Job, float], bool]):
+    """Takes the job and the seconds from now. False: the lease had been lost."""
+
+    name = "extend_lease"
+
+    def prepare(self, item: tuple[Job, float]) -> tuple[Lease, int]:
+        job, lease_seconds = _pair(item, "(job, lease)")
+        return _lease(job), lease_microseconds(lease_seconds)
+
+    def apply(self, connection: DriverConnection, rows: Sequence[tuple[Lease, int]]) -> list[bool]:
+        now = self._settings.now()
+
+        def extend(leases: list[Lease], lease: int) -> list[bool]:
+            return self._engine.extend_lease(connection, leases, now + lease)
+
+        return _grouped(rows, extend)
+
+
+class Cancel(QueueOperation[int, bool]):
+    """Takes an id. False: there is no such job in this queue, or it is running or dead."""
+
+    name = "cancel"
+
+    def prepare(self, item: int) -> int:
+        return check_integer(item, "a job id")
+
+    def apply(self, connection: DriverConnection, rows: Sequence[int]) -> list[bool]:
+        return self._engine.cancel(connection, self._settings.name, rows)
+
+
+class Retry(QueueOperation[tuple[int, int], bool]):
+    """Takes an id and a number of further attempts. False: the job is not dead, or another one has its key now."""
+
+    name = "retry"
+
+    def prepare(self, item: tuple[int, int]) -> tuple[int, int]:
+        job_id, attempts = _pair(item, "(id, attempts)")
+        return check_integer(job_id, "a job id"), check_integer(attempts, "attempts", low=1, high=MOST_ATTEMPTS)
+
+    def apply(self, connection: DriverConnection, rows: Sequence[tuple[int, int]]) -> list[bool]:
+        now = self._settings.now()
+
+        def retry(ids: list[int], attempts: int) -> list[bool]:
+            return self._engine.retry(connection, self._settings.name, ids, attempts, now)
+
+        return _grouped(rows, retry)
+
+
+class QueueOperations:
+    """Every write of one queue. The objects stay the same, so that a batcher can tell which items go together."""
+
+    def __init__(self, settings: QueueSettings) -> None:
+        self.enqueue = Enqueue(settings)
+        self.mark_done = MarkDone(settings)
+        self.mark_error = MarkError(settings)
+        self.release = Release(settings)
+        self.extend_lease = ExtendLease(settings)
+        self.cancel = Cancel(settings)
+        self.retry = Retry(settings)
+
+
+def lease_microseconds(lease_seconds: float) -> int:
+    """A checked lease.
+
+    Raises:
+        InvalidInput: not above zero, or longer than a year.
+    """
+    return int(check_number(lease_seconds, "lease", high=LONGEST_LEASE_SECONDS, above_low=True) * 1e6)
+
+
+def describe_error(error: BaseException | str) -> str:
+    """Text for `last_error` that every engine can hold: type and message, not too long, no NUL, no lone surrogate.
+
+    Never raises: an error that cannot be described must not keep its job from being retried.
+    """
+    try:
+        text = str(error)
+    except Exception as failure:  # noqa: BLE001  # a message of the user's own may do anything
+        text = f"(its message could not be read: {type(failure).__name__})"
+    if not isinstance(error, str):
+        text = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return text[:LONGEST_ERROR].replace("\x00", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def _pair(item: tuple[Subject, Parameter], shape: str) -> tuple[Subject, Parameter]:
+    if not isinstance(item, tuple) or len(item) != 2:
+        raise InvalidInput(f"an item is {type(item).__name__} {item!r:.80}: give {shape}")
+    return item
+
+
+def _lease(job: Job) -> Lease:
+    if not isinstance(job, Job):
+        raise InvalidInput(f"a job is {type(job).__name__} {job!r:.80}: give a Job that claim() returned")
+    return job.id, job.attempt
+
+
+def _check_key(key: str) -> str:
+    if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY:
+        raise InvalidInput(f"key is {key!r:.220}: give 1 to {LONGEST_KEY} characters, or None")
+    return check_text(key, "key")
+
+
+def _grouped(
+    rows: Sequence[tuple[Subject, Parameter]], write: Callable[[list[Subject], Parameter], list[bool]]
+) -> list[bool]:
+    """Write the rows of each parameter together (there is nearly always one), and return the results in row order."""
+    positions: defaultdict[Parameter, list[int]] = defaultdict(list)
+    for position, (_, parameter) in enumerate(rows):
+        positions[parameter].append(position)
+    results = [False] * len(rows)
+    for parameter, where in positions.items():
+        for position, result in zip(where, write([rows[each][0] for each in where], parameter), strict=True):
+            results[position] = result
+    return results

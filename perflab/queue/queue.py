@@ -1,0 +1,373 @@
+"""The durable priority queue."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from random import Random
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
+
+from perflab.database.database import Database
+from perflab.database.failures import as_perflab_error
+from perflab.database.operation import DriverConnection
+from perflab.database.values import (
+    check_identifier,
+    check_integer,
+    check_number,
+    check_text,
+    decode_payload,
+    from_microseconds,
+    to_microseconds,
+)
+from perflab.errors import DatabaseError, InvalidInput
+from perflab.events import JobsClaimed, LeasesRescued
+from perflab.queue.backoff import Backoff
+from perflab.queue.engine import ClaimedRow, QueueEngine
+from perflab.queue.job import Job, NewJob, QueueCounts
+from perflab.queue.operations import QueueOperation, QueueOperations, QueueSettings, lease_microseconds
+from perflab.queue.sqlite import SQLiteQueueEngine
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from perflab.batching.metrics import BatchingMetrics
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Id = TypeVar("Id")
+Ack = TypeVar("Ack")
+
+LARGEST_LIMIT = 1_000_000
+LONGEST_WORKER_NAME = 200
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class WriteBehind(Protocol):
+    """What a queue needs of a `RequestBatcher` to write single calls in batches."""
+
+    def submit(self, operation: QueueOperation[Item, Result], item: Item) -> Future[Result]: ...
+
+    def metrics(self) -> BatchingMetrics: ...
+
+
+class PriorityQueue(Generic[Id, Ack]):
+    """A queue of jobs in a database: durable, ordered by priority, shared by any number of processes.
+
+    A job is done when its acknowledgement is committed: until then, if its worker dies or loses its lease, another one
+    gets it. Handlers may therefore run more than once for a job, and an acknowledgement of a lost lease is refused.
+
+    Safe to share between threads.
+
+    Args:
+        db: where the jobs are; `db.create_schema()` has run.
+        name: 1 to 41 lower-case letters, digits and underscores. A queue exists as soon as it is named.
+        batching: a `RequestBatcher` of the same database turns write-behind on: `enqueue`, `mark_done` and `mark_error`
+            hand their item over and return a `Future`; refused input is then the future's error. Bulk calls always
+            write at once.
+        backoff: how long a failed job waits.
+        now: the time; aware.
+        rng: for the jitter of the back-off.
+        stopwatch: monotonic seconds, for the durations in events.
+
+    Raises:
+        InvalidInput: the name is refused, or there is no queue for this engine yet.
+    """
+
+    @overload
+    def __init__(
+        self: PriorityQueue[int, bool],
+        db: Database,
+        name: str = ...,
+        batching: None = None,
+        *,
+        backoff: Backoff | None = ...,
+        now: Callable[[], datetime] = ...,
+        rng: Random | None = ...,
+        stopwatch: Callable[[], float] = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: PriorityQueue[Future[int], Future[bool]],
+        db: Database,
+        name: str = ...,
+        *,
+        batching: WriteBehind,
+        backoff: Backoff | None = ...,
+        now: Callable[[], datetime] = ...,
+        rng: Random | None = ...,
+        stopwatch: Callable[[], float] = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: PriorityQueue[Future[int], Future[bool]],
+        db: Database,
+        name: str,
+        batching: WriteBehind,
+        *,
+        backoff: Backoff | None = ...,
+        now: Callable[[], datetime] = ...,
+        rng: Random | None = ...,
+        stopwatch: Callable[[], float] = ...,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        db: Database,
+        name: str = "default",
+        batching: WriteBehind | None = None,
+        *,
+        backoff: Backoff | None = None,
+        now: Callable[[], datetime] = utc_now,
+        rng: Random | None = None,
+        stopwatch: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.db = db
+        self.name = check_identifier(name, "the name of the queue")
+        self._batching = batching
+        self._clock = now
+        self._stopwatch = stopwatch
+        self._engine = _engine_for(db)
+        self.operations = QueueOperations(
+            QueueSettings(self.name, self._engine, self._now, backoff or Backoff(), rng or Random())
+        )
+
+    def __repr__(self) -> str:
+        return f"PriorityQueue({self.db!r}, {self.name!r})"
+
+    # -- in ------------------------------------------------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        payload: Any,
+        priority: int = 0,
+        *,
+        run_at: datetime | None = None,
+        key: str | None = None,
+        max_attempts: int = 5,
+    ) -> Id:
+        """Put one job in; the arguments are the fields of `NewJob`.
+
+        Returns:
+            Its id, or that of the unfinished job that has its key; a future of it with `batching`.
+
+        Raises:
+            InvalidInput: a field is refused.
+        """
+        job = NewJob(payload, priority, run_at, key, max_attempts)
+        return cast("Id", self._write_one(self.operations.enqueue, job))
+
+    def bulk_enqueue(self, jobs: Iterable[NewJob], *, connection: Connection | None = None) -> list[int]:
+        """Put many jobs in, all or none.
+
+        Args:
+            jobs: in the order in which jobs of equal priority and time shall go.
+            connection: a SQLAlchemy connection in a transaction of yours: the jobs exist if you commit. Listeners are
+                told at once.
+
+        Returns:
+            The id of each; for one whose key an unfinished job has, that job's.
+
+        Raises:
+            InvalidInput: a job is refused; none is in.
+        """
+        return self._write(self.operations.enqueue, jobs, connection=connection)
+
+    # -- out -----------------------------------------------------------------------------------------------------------
+
+    def claim(self, limit: int = 100, lease: float = 60.0, *, worker: str = "") -> list[Job]:
+        """Lease up to `limit` jobs: lowest priority number first, then run_at, then id.
+
+        Args:
+            limit: 1 … 1,000,000 jobs.
+            lease: seconds until others may have the jobs, unless `extend_lease` moves that.
+            worker: a name to be seen in the table, at most 200 characters.
+        """
+        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        lease_us = lease_microseconds(lease)
+        check_worker_name(worker)
+        started = self._stopwatch()
+        with self._transaction("claim") as connection:
+            now = self._now()
+            rows = self._engine.claim(
+                connection, self.name, limit, now, lease_until=now + lease_us, worker=worker or None
+            )
+        jobs = self._jobs(rows, from_microseconds(now + lease_us))
+        if self.db.events:
+            self.db.events.emit(JobsClaimed(self.name, len(jobs), self._stopwatch() - started))
+        return jobs
+
+    def mark_done(self, job: Job) -> Ack:
+        """Delete a job that is done. False (or a future of it): its lease had been lost, and it may run again."""
+        return cast("Ack", self._write_one(self.operations.mark_done, job))
+
+    def mark_done_bulk(self, jobs: Iterable[Job]) -> list[bool]:
+        """The same for many jobs."""
+        return self._write(self.operations.mark_done, jobs)
+
+    def mark_error(self, job: Job, error: BaseException | str) -> Ack:
+        """Note that an attempt failed: the job comes again after a back-off, or is dead after its last attempt.
+
+        Args:
+            job: as claimed.
+            error: its type and message, or the text, are kept (2,000 characters).
+
+        Returns:
+            False (or a future of it): the lease had been lost.
+        """
+        return cast("Ack", self._write_one(self.operations.mark_error, (job, error)))
+
+    def mark_error_bulk(self, failures: Iterable[tuple[Job, BaseException | str]]) -> list[bool]:
+        """The same for many jobs and their errors."""
+        return self._write(self.operations.mark_error, failures)
+
+    def extend_lease(self, jobs: Iterable[Job], lease: float = 60.0) -> list[bool]:
+        """Hold jobs for `lease` seconds from now. False: the lease had been lost."""
+        return self._write(self.operations.extend_lease, ((job, lease) for job in _each(jobs)))
+
+    def release(self, jobs: Iterable[Job]) -> list[bool]:
+        """Give jobs back for others to claim; that costs no attempt. False: the lease had been lost."""
+        return self._write(self.operations.release, jobs)
+
+    # -- care ----------------------------------------------------------------------------------------------------------
+
+    def cancel(self, ids: Iterable[int]) -> list[bool]:
+        """Delete jobs that have not started. False: no such job in this queue, or it is running or dead."""
+        return self._write(self.operations.cancel, ids)
+
+    def retry(self, ids: Iterable[int], *, attempts: int = 5) -> list[bool]:
+        """Make dead jobs ready for `attempts` more. False: not dead, or its key belongs to an unfinished job by now."""
+        return self._write(self.operations.retry, ((job_id, attempts) for job_id in _each(ids)))
+
+    def rescue_expired(self, limit: int = 1000) -> int:
+        """Take leases away that have run out, the oldest first, and return how many.
+
+        Their jobs are ready again, or dead if that was their last attempt. Workers call this now and then.
+        """
+        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        with self._transaction("rescue_expired") as connection:
+            ready, dead = self._engine.rescue_expired(connection, self.name, limit, self._now())
+        if ready + dead and self.db.events:
+            self.db.events.emit(LeasesRescued(self.name, ready, dead))
+        return ready + dead
+
+    def purge(self, *, older_than: float = 7 * 86_400.0, limit: int = 10_000) -> int:
+        """Delete jobs that have been dead for `older_than` seconds, the oldest first, and return how many."""
+        check_number(older_than, "older_than", high=1e10)
+        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        with self._transaction("purge") as connection:
+            return self._engine.purge(connection, self.name, limit, self._now() - int(older_than * 1e6))
+
+    def counts(self) -> QueueCounts:
+        """How many jobs are in each state."""
+        return self._engine.counts(self.db, self.name)
+
+    def get_batching_metrics(self) -> BatchingMetrics | None:
+        """The metrics of the write-behind batcher; None without one."""
+        return None if self._batching is None else self._batching.metrics()
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return to_microseconds(self._clock(), "the time that now() returned")
+
+    def _write(
+        self,
+        operation: QueueOperation[Item, Result],
+        items: Iterable[Item],
+        *,
+        connection: Connection | None = None,
+    ) -> list[Result]:
+        items = list(_each(items))
+        results = self.db.apply(operation, items, connection=connection)
+        if items and self.db.events:
+            self._announce(operation, items, results)
+        return results
+
+    def _write_one(self, operation: QueueOperation[Item, Result], item: Item) -> Result | Future[Result]:
+        if self._batching is None:
+            return self._write(operation, [item])[0]
+        future = self._batching.submit(operation, item)
+        if self.db.events:
+            future.add_done_callback(partial(self.announce_delivered, operation, item))
+        return future
+
+    def announce_delivered(self, operation: QueueOperation[Item, Result], item: Item, future: Future[Result]) -> None:
+        """Tell listeners of an item that a batcher wrote; a callback for its future."""
+        if not future.cancelled() and future.exception() is None:
+            self._announce(operation, [item], [future.result()])
+
+    def _announce(
+        self, operation: QueueOperation[Item, Result], items: Sequence[Item], results: Sequence[Result]
+    ) -> None:
+        event = operation.event(items, results)
+        if event is not None:
+            self.db.events.emit(event)
+
+    def _jobs(self, rows: list[ClaimedRow], lease_until: datetime) -> list[Job]:
+        jobs = []
+        undecodable = []
+        for priority, run_at, job_id, text, attempt, max_attempts, key in rows:
+            try:
+                payload = decode_payload(text)
+            except (ValueError, RecursionError) as error:
+                payload = error
+            job = Job(
+                job_id, self.name, payload, priority, from_microseconds(run_at), attempt, max_attempts, lease_until, key
+            )
+            if isinstance(payload, Exception):
+                undecodable.append((job, f"the payload cannot be decoded: {payload}"))
+            else:
+                jobs.append(job)
+        if undecodable:  # written by something other than perflab: fail these alone, and let the others go on
+            logger.warning("%d jobs of queue %s have payloads that are not JSON", len(undecodable), self.name)
+            try:
+                self.mark_error_bulk(undecodable)
+            except DatabaseError:
+                logger.exception("they could not be marked; their leases will run out")
+        return jobs
+
+    @contextmanager
+    def _transaction(self, doing: str) -> Iterator[DriverConnection]:
+        try:
+            with self.db.driver_transaction() as connection:
+                yield connection
+        except Exception as error:
+            typed = as_perflab_error(error, f"{doing} on queue {self.name!r}")
+            if typed is None or typed is error:
+                raise
+            raise typed from error
+
+
+def check_worker_name(name: str) -> str:
+    """A worker's name as it can be stored.
+
+    Raises:
+        InvalidInput: not text, or longer than 200 characters.
+    """
+    if not isinstance(name, str) or len(name) > LONGEST_WORKER_NAME:
+        raise InvalidInput(f"the name of the worker is {name!r:.220}: give at most {LONGEST_WORKER_NAME} characters")
+    return check_text(name, "the name of the worker")
+
+
+def _engine_for(db: Database) -> QueueEngine:
+    if db.engine_name == "sqlite":
+        return SQLiteQueueEngine()
+    raise InvalidInput(f"there is no queue on {db.engine_name!r} in this version: use SQLite")
+
+
+def _each(items: Iterable[Item]) -> Iterable[Item]:
+    if not isinstance(items, Iterable) or isinstance(items, str | bytes):
+        raise InvalidInput(f"{items!r:.80} is one thing where many are taken: give a list")
+    return items

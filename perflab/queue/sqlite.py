@@ -1,0 +1,170 @@
+"""The queue on SQLite."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain
+from typing import Any
+
+from perflab.database.database import Database
+from perflab.database.operation import DriverConnection
+from perflab.database.statements import load_statements
+from perflab.queue.engine import ClaimedRow, EnqueueRow, ErrorRow, Lease
+from perflab.queue.job import QueueCounts
+
+ROWS_PER_INSERT = 50
+"""Measured with 1,000 small jobs: 3.9 µs each with one row for each INSERT, 1.8 with 10, 1.4 with 50, 1.4 with 100."""
+PROMOTED_AT_ONCE = 10_000
+"""Bounds how long one claim may hold the write lock when very many jobs fall due together."""
+
+_SQL = load_statements("perflab.queue", "sqlite")
+
+
+class SQLiteQueueEngine:
+    """The statements of `sqlite.sql`, with their parameters and results."""
+
+    def enqueue(self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> list[int]:
+        keys = {key for *_, key in rows if key is not None}
+        if not keys:
+            return _insert(connection, queue, rows, now)
+        # Nobody else writes before this transaction ends, so what is looked up here still holds at the INSERT.
+        id_of_key: dict[str, int | None] = dict(
+            connection.execute(_SQL["held_keys"], (queue, json.dumps(list(keys), ensure_ascii=False))).fetchall()
+        )
+        new: list[EnqueueRow] = []
+        for row in rows:
+            key = row[4]
+            if key is None or key not in id_of_key:
+                new.append(row)
+            if key is not None:
+                id_of_key.setdefault(key)
+        new_ids = iter(_insert(connection, queue, new, now))
+        ids: list[int] = []
+        for *_, key in rows:
+            job_id = None if key is None else id_of_key[key]
+            if job_id is None:
+                job_id = next(new_ids)
+                if key is not None:
+                    id_of_key[key] = job_id
+            ids.append(job_id)
+        return ids
+
+    def claim(
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, lease_until: int, worker: str | None
+    ) -> list[ClaimedRow]:
+        connection.execute(_SQL["promote"], (queue, now, PROMOTED_AT_ONCE))
+        rows: list[ClaimedRow] = connection.execute(_SQL["claim"], (queue, limit, lease_until, worker)).fetchall()
+        rows.sort(key=_claim_order)
+        return rows
+
+    def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> list[bool]:
+        return _first_only(leases, _where_held(connection, "mark_done", leases))
+
+    def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> list[bool]:
+        first = {(job_id, attempt): (job_id, attempt, *rest) for job_id, attempt, *rest in reversed(rows)}
+        errors = json.dumps(list(first.values()), ensure_ascii=False)
+        held = set(connection.execute(_SQL["mark_error"], (errors, now)).fetchall())
+        return _first_only([(job_id, attempt) for job_id, attempt, *_ in rows], held)
+
+    def release(self, connection: DriverConnection, leases: Sequence[Lease], now: int) -> list[bool]:
+        return _first_only(leases, _where_held(connection, "release", leases, now))
+
+    def extend_lease(self, connection: DriverConnection, leases: Sequence[Lease], lease_until: int) -> list[bool]:
+        held = _where_held(connection, "extend_lease", leases, lease_until)
+        return [lease in held for lease in leases]
+
+    def cancel(self, connection: DriverConnection, queue: str, ids: Sequence[int]) -> list[bool]:
+        return _first_only(ids, _ids(connection, "cancel", ids, queue))
+
+    def retry(
+        self, connection: DriverConnection, queue: str, ids: Sequence[int], attempts: int, now: int
+    ) -> list[bool]:
+        return _first_only(ids, _ids(connection, "retry", ids, queue, attempts, now))
+
+    def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> tuple[int, int]:
+        states = [state for (state,) in connection.execute(_SQL["rescue_expired"], (queue, now, limit))]
+        return states.count("ready"), states.count("dead")
+
+    def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> int:
+        return connection.execute(_SQL["purge"], (queue, died_before, limit)).rowcount
+
+    def counts(self, database: Database, queue: str) -> QueueCounts:
+        return QueueCounts(*database.fetch(_SQL["counts"], (queue,))[0])
+
+
+@cache
+def _insert_statement(rows: int) -> str:
+    head, row = _SQL["enqueue"].split("VALUES ")
+    return f"{head}VALUES {', '.join([row] * rows)}"
+
+
+def _insert(connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> list[int]:
+    """Insert jobs without a look at their keys, and return their ids in order.
+
+    With AUTOINCREMENT, and with the write lock held, the ids of consecutive INSERTs are consecutive, and larger than
+    any that was ever given.
+    """
+    if not rows:
+        return []
+    values = [
+        (payload, priority, max_attempts, now, key, "ready")
+        if run_at is None
+        else (payload, priority, max_attempts, run_at, key, "ready" if run_at <= now else "scheduled")
+        for payload, priority, max_attempts, run_at, key in rows
+    ]
+    # The last statement has 1 … ROWS_PER_INSERT rows; all before it are full, and the driver prepares those once.
+    last = (len(values) - 1) // ROWS_PER_INSERT * ROWS_PER_INSERT
+    if last:
+        connection.executemany(
+            _insert_statement(ROWS_PER_INSERT),
+            [
+                (queue, now, *chain.from_iterable(values[start : start + ROWS_PER_INSERT]))
+                for start in range(0, last, ROWS_PER_INSERT)
+            ],
+        )
+    tail = (queue, now, *chain.from_iterable(values[last:]))
+    last_id = connection.execute(_insert_statement(len(values) - last), tail).lastrowid
+    assert last_id is not None
+    return list(range(last_id - len(values) + 1, last_id + 1))
+
+
+def _claim_order(row: ClaimedRow) -> tuple[int, int, int]:
+    return row[:3]
+
+
+def _where_held(connection: DriverConnection, statement: str, leases: Sequence[Lease], *parameters: Any) -> set[Lease]:
+    """Run a fenced statement, and return the leases that still held.
+
+    Once for each number of attempts, of which there are few: a JSON array of pairs would need one statement, but costs
+    three times as much for each job.
+    """
+    ids_of_attempt: defaultdict[int, list[int]] = defaultdict(list)
+    for job_id, attempt in leases:
+        ids_of_attempt[attempt].append(job_id)
+    held: set[Lease] = set()
+    for attempt, ids in ids_of_attempt.items():
+        held.update(connection.execute(_SQL[statement], (_json_array(ids), attempt, *parameters)))
+    return held
+
+
+def _ids(connection: DriverConnection, statement: str, ids: Sequence[int], *parameters: Any) -> set[int]:
+    """Run a statement on jobs, and return the ids of those that it changed."""
+    return {job_id for (job_id,) in connection.execute(_SQL[statement], (_json_array(ids), *parameters))}
+
+
+def _json_array(ids: Sequence[int]) -> str:
+    return str(list(ids))  # a list of integers looks the same in Python and in JSON
+
+
+def _first_only(rows: Sequence[Lease] | Sequence[int], changed: set[Any]) -> list[bool]:
+    """Whether each row changed something; a row that repeats an earlier one did not. Empties `changed`."""
+    if len(changed) == len(rows):
+        return [True] * len(rows)
+    results = []
+    for row in rows:
+        results.append(row in changed)
+        changed.discard(row)
+    return results

@@ -1,0 +1,129 @@
+-- The queue's statements on SQLite. Many ids travel as one JSON array: one parameter, one plan, no limit on variables.
+-- Whoever runs them holds the write lock (BEGIN IMMEDIATE), so that nothing changes between two statements.
+
+-- name: held_keys
+-- Unfinished jobs that hold one of these keys. CROSS JOIN keeps the order: each key is looked up in the partial index.
+SELECT perflab_jobs.key, perflab_jobs.id
+FROM json_each(?2) AS wanted
+CROSS JOIN perflab_jobs ON queue = ?1 AND perflab_jobs.key = wanted.value AND state <> 'dead'
+
+-- name: enqueue
+-- The list after VALUES is repeated for as many jobs as one statement takes: the table counts its ids with
+-- AUTOINCREMENT, and a statement for each job would write that counter for each job.
+INSERT INTO perflab_jobs (queue, enqueued_at, payload, priority, max_attempts, run_at, key, state)
+VALUES (?1, ?2, ?, ?, ?, ?, ?, ?)
+
+-- name: promote
+-- Scheduled jobs whose time has come. Their own index keeps a million future ones out of the way of a claim.
+UPDATE perflab_jobs
+SET state = 'ready'
+WHERE id IN (
+    SELECT id
+    FROM perflab_jobs
+    WHERE queue = ?1 AND state = 'scheduled' AND run_at <= ?2
+    ORDER BY run_at
+    LIMIT ?3
+)
+
+-- name: claim
+-- The partial index of ready jobs has this very order, so that nothing is sorted. RETURNING promises no order.
+UPDATE perflab_jobs
+SET state = 'running', attempt = attempt + 1, lease_until = ?3, worker = ?4
+WHERE id IN (
+    SELECT id
+    FROM perflab_jobs
+    WHERE queue = ?1 AND state = 'ready'
+    ORDER BY priority, run_at, id
+    LIMIT ?2
+)
+RETURNING priority, run_at, id, payload, attempt, max_attempts, key
+
+-- name: mark_done
+-- The fence: id, attempt and state. A job that somebody else holds by now has another attempt.
+DELETE FROM perflab_jobs
+WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'running'
+RETURNING id, attempt
+
+-- name: release
+-- The attempt is kept, because taking it back would make an old acknowledgement of the same number fit again; the
+-- bound moves instead, so that the release costs no attempt. Both end at 32767.
+UPDATE perflab_jobs
+SET state = CASE WHEN attempt < 32767 THEN 'ready' ELSE 'dead' END,
+    run_at = CASE WHEN attempt < 32767 THEN run_at ELSE ?3 END,
+    max_attempts = min(max_attempts + 1, 32767),
+    lease_until = NULL,
+    worker = NULL
+WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'running'
+RETURNING id, attempt
+
+-- name: extend_lease
+UPDATE perflab_jobs
+SET lease_until = ?3
+WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'running'
+RETURNING id, attempt
+
+-- name: mark_error
+-- ?1 is a JSON array of [id, attempt, delay in microseconds, error]. A dead job's run_at is the time of its death.
+UPDATE perflab_jobs
+SET state = CASE WHEN perflab_jobs.attempt < max_attempts THEN 'scheduled' ELSE 'dead' END,
+    run_at = CASE WHEN perflab_jobs.attempt < max_attempts THEN ?2 + failed.delay ELSE ?2 END,
+    last_error = failed.error,
+    lease_until = NULL,
+    worker = NULL
+FROM (
+    SELECT
+        json_extract(value, '$[0]') AS id,
+        json_extract(value, '$[1]') AS attempt,
+        json_extract(value, '$[2]') AS delay,
+        json_extract(value, '$[3]') AS error
+    FROM json_each(?1)
+) AS failed
+WHERE perflab_jobs.id = failed.id AND perflab_jobs.attempt = failed.attempt AND state = 'running'
+RETURNING id, attempt
+
+-- name: cancel
+DELETE FROM perflab_jobs
+WHERE id IN (SELECT value FROM json_each(?1)) AND queue = ?2 AND state IN ('scheduled', 'ready')
+RETURNING id
+
+-- name: retry
+-- OR IGNORE passes over a job whose key belongs to an unfinished one by now. NOT INDEXED still looks up by id; without
+-- it, SQLite reads all dead jobs of the queue through their index.
+UPDATE OR IGNORE perflab_jobs NOT INDEXED
+SET state = 'ready', run_at = ?4, max_attempts = min(attempt + ?3, 32767)
+WHERE id IN (SELECT value FROM json_each(?1)) AND queue = ?2 AND state = 'dead' AND attempt < 32767
+RETURNING id
+
+-- name: rescue_expired
+UPDATE perflab_jobs
+SET state = CASE WHEN attempt < max_attempts THEN 'ready' ELSE 'dead' END,
+    run_at = CASE WHEN attempt < max_attempts THEN run_at ELSE ?2 END,
+    last_error = 'the lease of attempt ' || attempt || ' ran out' || coalesce(' at worker ' || worker, ''),
+    lease_until = NULL,
+    worker = NULL
+WHERE id IN (
+    SELECT id
+    FROM perflab_jobs
+    WHERE queue = ?1 AND state = 'running' AND lease_until <= ?2
+    ORDER BY lease_until
+    LIMIT ?3
+)
+RETURNING state
+
+-- name: purge
+DELETE FROM perflab_jobs
+WHERE id IN (
+    SELECT id
+    FROM perflab_jobs
+    WHERE queue = ?1 AND state = 'dead' AND run_at <= ?2
+    ORDER BY run_at
+    LIMIT ?3
+)
+
+-- name: counts
+-- One subquery for each state, because each has its own index.
+SELECT
+    (SELECT count(*) FROM perflab_jobs WHERE queue = ?1 AND state = 'scheduled'),
+    (SELECT count(*) FROM perflab_jobs WHERE queue = ?1 AND state = 'ready'),
+    (SELECT count(*) FROM perflab_jobs WHERE queue = ?1 AND state = 'running'),
+    (SELECT count(*) FROM perflab_jobs WHERE queue = ?1 AND state = 'dead')
