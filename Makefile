@@ -1,0 +1,68 @@
+# perflab: two commands matter, `make report` and `make test`. Both make .venv and install what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROFILE ?= quick
+
+.PHONY: help report notebook test lint types imports unit notebooks bench sweep reference format clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+report: $(VENV)/.lab ## measure on this machine and write reports/02_batch_size_and_flush_interval-quick.html
+	@$(BIN)/perflab report 02 --profile $(PROFILE)
+
+notebook: $(VENV)/.lab ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+test: lint types imports unit notebooks ## everything that CI runs
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+# nbval runs each notebook as its reader would, from its own folder, at the smallest profile.
+notebooks: $(VENV)/.dev
+	PERFLAB_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks
+
+bench: $(VENV)/.lab ## our operations against the raw driver, into reports/bench.md
+	$(BIN)/perflab bench
+
+sweep: $(VENV)/.lab ## the sweep without the notebook
+	$(BIN)/perflab sweep --profile $(PROFILE)
+
+reference: $(VENV)/.lab ## the committed reference report and its figures
+	rm -f reports/reference/*
+	$(BIN)/perflab report 02 --profile quick --output reports/reference
+	$(BIN)/perflab bench --output reports/reference
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## remove .venv and what runs have written
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find reports -mindepth 1 -not -path 'reports/reference*' -not -name README.md -delete
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "perflab needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.lab: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[lab]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.lab
