@@ -1,0 +1,41 @@
+"""The commands of `perflab`, one module each.
+
+To add one: write `perflab/cli/<name>.py` with a typed function whose docstring is its help, import it below, and
+register it with `app.command()`. Import the libraries that it needs inside the function, so that `--help` stays quick.
+A command returns for success, raises `typer.Exit(code)` for an outcome of its own, and raises a `PerflabError` for what
+it refuses: `main` prints that as one line and exits with 2.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from perflab.cli.report import report
+from perflab.version import __version__
+
+app = typer.Typer(
+    name="perflab",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help reads the same in a terminal and in a log, and needs no import
+)
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"perflab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def perflab(
+    *,
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+    ),
+) -> None:
+    """A performance lab for batching on SQL databases."""
+
+
+app.command()(report)

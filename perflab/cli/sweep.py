@@ -1,0 +1,76 @@
+"""`perflab sweep`: measure a grid of batch sizes and flush intervals, and recommend a setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from perflab.errors import InvalidInput
+
+
+def sweep(  # noqa: PLR0917  # options of a command are given by name
+    profile: Annotated[Literal["smoke", "quick", "full"], typer.Option(help="How much to measure.")] = "quick",
+    batch_sizes: Annotated[
+        str | None, typer.Option(metavar="N,N,…", help="Batch sizes instead of those of the profile.")
+    ] = None,
+    flush_intervals_ms: Annotated[
+        str | None, typer.Option(metavar="MS,MS,…", help="Flush intervals instead of those of the profile.")
+    ] = None,
+    blocks: Annotated[int | None, typer.Option(help="Blocks instead of those of the profile.")] = None,
+    latency_target_ms: Annotated[float, typer.Option(help="Largest p99 of the recommended setting.")] = 20.0,
+    durability: Annotated[Literal["normal", "full"], typer.Option(help="Of the database.")] = "normal",
+    seed: Annotated[int, typer.Option(help="Of the orders and of the stretches of the trace.")] = 20130705,
+    store: Annotated[Path, typer.Option(metavar="FILE", help="Results go here; what it has is not measured again.")] = (
+        Path("reports/sweep.duckdb")
+    ),
+) -> None:
+    """Measure batch sizes and flush intervals over real traffic, and recommend a setting.
+
+    Ctrl-C stops it; the same command goes on where it stopped. Exits with 1 when no setting meets the latency target.
+    """
+    from dataclasses import replace
+
+    from perflab.lab.sweep.findings import Findings
+    from perflab.lab.sweep.plan import parse_numbers, standard_plan
+    from perflab.lab.sweep.run import run_sweep
+    from perflab.lab.sweep.store import ResultsStore
+
+    if not latency_target_ms > 0:
+        raise InvalidInput(f"--latency-target-ms is {latency_target_ms}: it must be greater than 0")
+    plan = standard_plan(profile, seed=seed, durability=durability)
+    if batch_sizes is not None:
+        sizes = tuple(parse_sizes(batch_sizes))
+        plan = replace(plan, closed_loop_batch_sizes=sizes, replay_batch_sizes=sizes)
+    if flush_intervals_ms is not None:
+        intervals = parse_numbers(flush_intervals_ms, "--flush-intervals-ms")
+        plan = replace(plan, replay_flush_intervals=tuple(interval / 1_000 for interval in intervals))
+    if blocks is not None:
+        plan = replace(plan, blocks=blocks)
+    if store == Path("reports/sweep.duckdb"):
+        store.parent.mkdir(exist_ok=True)
+    with ResultsStore(store) as results:
+        report = run_sweep(plan, results)
+        findings = Findings(plan, results)
+        typer.echo(f"{report.measured} visits measured, {report.reused} found in {store}, in {report.seconds:.0f} s")
+        recommendation = findings.recommend(latency_target_ms / 1_000)
+        if len(plan.closed_loop_batch_sizes) > 2:
+            typer.echo(findings.cost_model.describe())
+    typer.echo(recommendation.describe())
+    if not hasattr(recommendation, "batch_size"):
+        raise typer.Exit(1)
+
+
+def parse_sizes(text: str) -> list[int]:
+    """Batch sizes of a comma-separated list.
+
+    Raises:
+        InvalidInput: one is not a whole number.
+    """
+    from perflab.lab.sweep.plan import parse_numbers
+
+    sizes = parse_numbers(text, "--batch-sizes")
+    if fractions := [size for size in sizes if size != int(size)]:
+        raise InvalidInput(f"--batch-sizes has {fractions[0]:g}: give whole numbers")
+    return [int(size) for size in sizes]
