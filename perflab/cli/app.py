@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import typer
 
+from perflab.cli.bench import bench
 from perflab.cli.report import report
+from perflab.cli.sweep import sweep
 from perflab.version import __version__
 
 app = typer.Typer(
@@ -38,4 +40,6 @@ def perflab(
     """A performance lab for batching on SQL databases."""
 
 
+app.command()(sweep)
 app.command()(report)
+app.command()(bench)

@@ -81,7 +81,7 @@ def execute(
         progress: Whether to draw a progress bar on stderr.
 
     Raises:
-        LabError: The kernel did not start, so that nothing ran.
+        LabError: The kernel did not start, or the run could not be saved.
     """
     with tempfile.TemporaryDirectory(prefix="perflab-") as folder:
         saved = Path(folder) / "executed.ipynb"
@@ -120,7 +120,7 @@ def _run(
     except DeadKernelError:
         return _Stop("DeadKernelError: the Python process of the notebook died, perhaps for lack of memory", None)
     except (RuntimeError, OSError) as error:
-        raise LabError(f"the kernel for {notebook.name} did not start: {error}") from error
+        raise LabError(f"{notebook.name} could not be run: {error}") from error
     return None
 
 

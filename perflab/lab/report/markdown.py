@@ -13,29 +13,29 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import math_to_image
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
+from perflab.lab.report.fragments import self_contained
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 _FONT_POINTS = 12
-_PUNCTUATED_FORMULA = re.compile(
-    r'(<span class="formula"><img [^>]*></span>[.,;:!?)]+)'
-)  # else a line may start with a comma
+# kept on one line, or the next one may start with the comma
+_PUNCTUATED_FORMULA = re.compile(r'(<span class="formula"><img [^>]*></span>[.,;:!?)]+)')
 
 
 def markdown_to_html(source: str, *, folder: Path, attachments: dict[str, dict[str, str]] | None = None) -> str:
     """The HTML of a piece of Markdown.
 
     Args:
-        source: The Markdown; HTML in it stays as it is.
+        source: The Markdown; HTML in it stays, unless it runs or loads something.
         folder: Where relative image files are looked for.
         attachments: Images stored in the cell: by name, base64 by MIME type.
     """
     renderer = _Renderer(
         escape=False, embed_images=True, path=str(folder), anchor_link_text="#", attachments=attachments
     )
-    return _PUNCTUATED_FORMULA.sub(
-        r'<span class="unbroken">\1</span>', MarkdownWithMath(renderer=renderer).render(source)
-    )
+    html = self_contained(MarkdownWithMath(renderer=renderer).render(source))
+    return _PUNCTUATED_FORMULA.sub(r'<span class="unbroken">\1</span>', html)
 
 
 class _Renderer(IPythonRenderer):

@@ -6,6 +6,8 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from perflab.lab.report.fragments import self_contained
+
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
@@ -45,9 +47,10 @@ def _shown(output: NotebookNode) -> Shown | None:
     for mime in _PICTURES:
         if mime in data:
             return Shown("picture", _data_uri(mime, data[mime]), output.metadata.get(mime, {}).get("width"))
-    for kind, mime in (("html", "text/html"), ("markdown", "text/markdown")):
-        if mime in data:
-            return Shown(kind, data[mime])
+    if "text/html" in data:
+        return Shown("html", self_contained(data["text/html"]))
+    if "text/markdown" in data:
+        return Shown("markdown", data["text/markdown"])
     return Shown("text", data.get("text/plain", ""))
 
 

@@ -93,10 +93,10 @@ def test_without_a_title_the_name_of_the_file_is_one(render: Callable[..., Eleme
 def test_nothing_comes_from_the_network_and_no_script_runs(render: Callable[..., Elements]) -> None:
     png = "iVBORw0KGgo="
     page = render(
-        ("markdown", "# T\n\n[a link](https://example.org) and $x^2$"),
+        ("markdown", "# T\n\n[a link](https://example.org), ![plan](https://example.org/p.png) and $x^2$"),
         ("markdown", "```mermaid\ngraph\n```\n\n$$y$$"),
         ("code", "1"),
-        outputs=(shows(image_png=png), shows(text_html="<table><tr><td>5</td></tr></table>")),
+        outputs=(shows(image_png=png), shows(text_html='<td>5</td><script src="https://example.org/x.js"></script>')),
     )
     assert page.attributes("script") == []
     assert page.attributes("link") == []
