@@ -17,8 +17,9 @@ from perflab.lab.recommend import NoRecommendation, Recommendation, recommend
 from perflab.lab.statistics.intervals import Estimate, geometric_mean_interval
 from perflab.lab.statistics.ratio import Ratio, paired_ratio
 from perflab.lab.sweep.environment import Environment
+from perflab.lab.sweep.measure import measure
 from perflab.lab.sweep.plan import Mode, SweepPlan
-from perflab.lab.sweep.run import run_sweep
+from perflab.lab.sweep.run import MeasureCell, run_sweep
 from perflab.lab.sweep.store import ResultsStore
 
 CELL = ["batch_size", "flush_interval"]
@@ -109,18 +110,39 @@ class Findings:
         return pd.DataFrame(rows)
 
     @cached_property
+    def causes(self) -> pd.DataFrame:
+        """Why the flushes of the replay left, one row for each setting and cause that occurred.
+
+        Columns: batch_size, flush_interval (seconds), cause, flushes, share (of the flushes of the setting).
+        """
+        flushes = self._flushes[self._flushes["mode"] == str(Mode.REPLAY)]
+        counted = flushes.groupby([*CELL, "cause"], sort=True).size().rename("flushes").reset_index()
+        counted["share"] = counted["flushes"] / counted.groupby(CELL)["flushes"].transform("sum")
+        return counted
+
+    @cached_property
+    def answers(self) -> pd.DataFrame:
+        """The check of the answers, one row for each block and number of items that its visits wrote.
+
+        Each visit was compared with the trace before it was stored; visits that wrote the same items must agree, too.
+        Columns: mode, block, items, visits, checksums (how many different ones: 1 if all agree).
+        """
+        groups = self.visits.groupby(["mode", "block", "items"], sort=True)["checksum"]
+        return groups.agg(visits="size", checksums="nunique").reset_index()
+
+    @cached_property
     def points(self) -> list[GridPoint]:
         """The replayed settings, for the frontier and the recommendation."""
         return [
             GridPoint(
-                batch_size=int(size),
-                flush_interval_seconds=float(interval),
+                batch_size=int(group["batch_size"].iloc[0]),
+                flush_interval_seconds=float(group["flush_interval"].iloc[0]),
                 throughput_by_block=tuple(group["items_per_writer_second"]),
                 p99_seconds_by_block=tuple(group["p99"]) if group["stable"].all() else (),
                 mean_batch=float(group["mean_batch"].mean()),
                 stable=bool(group["stable"].all()),
             )
-            for (size, interval), group in self._of(Mode.REPLAY).sort_values("block").groupby(CELL, sort=True)
+            for _, group in self._of(Mode.REPLAY).sort_values("block").groupby(CELL, sort=True)
         ]
 
     def recommend(self, latency_target_seconds: float) -> Recommendation | NoRecommendation:
@@ -173,7 +195,12 @@ class Confirmation:
 
 
 def confirm(
-    recommendation: Recommendation, plan: SweepPlan, store: ResultsStore, *, progress: TextIO | bool | None = True
+    recommendation: Recommendation,
+    plan: SweepPlan,
+    store: ResultsStore,
+    *,
+    progress: TextIO | bool | None = True,
+    measure_cell: MeasureCell = measure,
 ) -> Confirmation:
     """Measure a recommended setting again, with half and double its batch size and unbatched, on other stretches.
 
@@ -182,6 +209,7 @@ def confirm(
         plan: the sweep; its replay is repeated with another seed.
         store: where the new visits go.
         progress: as for `run_sweep`.
+        measure_cell: as for `run_sweep`.
     """
     size, interval = recommendation.batch_size, recommendation.flush_interval_seconds
     half, double = max(1, size // 2), 2 * size
@@ -193,7 +221,7 @@ def confirm(
         replay_flush_intervals=(interval,),
         seed=plan.seed + 1,
     )
-    run_sweep(second, store, progress=progress)
+    run_sweep(second, store, progress=progress, measure_cell=measure_cell)
     points = {point.batch_size: point for point in Findings(second, store).points}
     chosen = points[size]
 

@@ -15,6 +15,7 @@ from typing import TextIO
 import numpy as np
 
 from perflab.errors import InvalidInput, WrongAnswer
+from perflab.lab.garbage import old_objects_set_aside
 from perflab.lab.statistics.percentiles import samples_needed
 from perflab.lab.sweep.environment import read_environment
 from perflab.lab.sweep.measure import Measurement, Slice, measure
@@ -77,7 +78,7 @@ def run_sweep(
     watches = watch_names(events)
     parts = Slices(plan, events)
     run_id = store.begin_run(plan, read_environment(Path(tempfile.gettempdir())))
-    with _progress(missing, len(known), progress) as bar:
+    with _progress(missing, len(known), progress) as bar, old_objects_set_aside():
         for visit in missing:
             began = clock()
             measurement = measure_cell(visit.cell, parts.of(visit), watches, durability=plan.durability)

@@ -12,6 +12,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 import duckdb
+import numpy as np
 import pandas as pd
 
 from perflab.errors import StoreError
@@ -197,7 +198,7 @@ class ResultsStore:
 
     def runs(self) -> pd.DataFrame:
         """One row for each run, the newest first."""
-        return self._connection.execute("SELECT * FROM runs ORDER BY started_at DESC").df()
+        return self._frame("SELECT * FROM runs ORDER BY started_at DESC")
 
     def environment(self, plan: SweepPlan) -> Environment:
         """The environment of the newest run that measured a visit of the plan.
@@ -216,10 +217,21 @@ class ResultsStore:
 
     def _of_plan(self, table: str, plan: SweepPlan) -> pd.DataFrame:
         keys = [plan.visit_key(visit) for visit in plan.visits()]
-        return self._connection.execute(
+        return self._frame(
             f"SELECT * FROM {table} WHERE list_contains(?, visit_key)",  # noqa: S608  # one of our own two tables
-            [keys],
-        ).df()
+            keys,
+        )
+
+    def _frame(self, sql: str, *parameters: Any) -> pd.DataFrame:
+        """A result as a frame; NULL becomes NaN in a column of numbers, and None in others.
+
+        Not DuckDB's own `df()`, which calls pandas in a way that pandas 3 warns of.
+        """
+        columns = self._connection.execute(sql, list(parameters)).fetchnumpy()
+        for name, values in columns.items():
+            if isinstance(values, np.ma.MaskedArray) and values.dtype.kind == "f":
+                columns[name] = values.filled(np.nan)
+        return pd.DataFrame(columns)
 
     def _scalar(self, sql: str, *parameters: Any) -> Any:
         row = self._connection.execute(sql, list(parameters)).fetchone()

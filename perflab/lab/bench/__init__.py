@@ -1,0 +1,1 @@
+"""Our operations against the raw driver, interleaved in one run."""

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from perflab.errors import InvalidInput
+from perflab.lab.bench.comparison import Comparison, ComparisonResult, compare
+from perflab.lab.bench.run import bench_table
+
+
+@dataclass(frozen=True)
+class KnownArm:
+    """An arm whose cost is known; a block is slower or faster for all arms alike."""
+
+    name: str
+    seconds: float
+    blocks: list[int] = field(default_factory=list)
+
+    def visit(self, block: int) -> float:
+        self.blocks.append(block)
+        # what blocks do to both arms cancels in their ratio; what differs between arms is small and alternates
+        return self.seconds * (1 + block % 3) * (1.001 if (block + len(self.name)) % 2 else 0.999)
+
+
+def comparison(ours: float, *others: float, limit: float | None = 1.25) -> Comparison:
+    return Comparison(
+        "work", "something", KnownArm("ours", ours), tuple(KnownArm(f"other {s}", s) for s in others), limit
+    )
+
+
+def run(ours: float, *others: float, limit: float | None = 1.25) -> ComparisonResult:
+    (result,) = compare([comparison(ours, *others, limit=limit)], blocks=8, seed=1)
+    return result
+
+
+def test_every_block_visits_every_arm_once() -> None:
+    first, second = comparison(1.0, 2.0, 3.0), comparison(4.0, 5.0)
+    compare([first, second], blocks=7, seed=1)
+    for arm in (*first.arms, *second.arms):
+        assert isinstance(arm, KnownArm)
+        assert sorted(arm.blocks) == list(range(7))
+
+
+def test_the_fastest_other_is_the_measure() -> None:
+    result = run(1.1e-6, 4e-6, 1e-6, 2e-6)
+    assert result.fastest_other == "other 1e-06"
+    assert result.ratio.value == pytest.approx(1.1, rel=0.005)
+    assert result.ratio.low < 1.1 < result.ratio.high
+
+
+@pytest.mark.parametrize(
+    ("ours", "limit", "verdict"),
+    [(1.1, 1.25, "within"), (1.5, 1.25, "over"), (1.25, 1.25, "inconclusive"), (9, None, "")],
+)
+def test_the_verdict_respects_the_interval(ours: float, limit: float | None, verdict: str) -> None:
+    assert run(ours, 1.0, limit=limit).verdict == verdict
+
+
+def test_the_table_keeps_the_losing_arms() -> None:
+    table = bench_table([run(1.1e-6, 1e-6, 2e-6)])
+    assert "| **work** | ours | 1.8" in table  # µs: 1.1 times the factors of the blocks
+    assert "(fastest)" in table
+    assert "other 2e-06" in table
+    assert "**1.10** [" in table
+
+
+def test_too_few_blocks_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="blocks is 5"):
+        compare([comparison(1.0, 2.0)], blocks=5, seed=1)
