@@ -48,7 +48,7 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
         plan = replace(plan, replay_flush_intervals=tuple(interval / 1_000 for interval in intervals))
     if blocks is not None:
         plan = replace(plan, blocks=blocks)
-    if store == Path("reports/sweep.duckdb"):
+    if store.parent == Path("reports"):
         store.parent.mkdir(exist_ok=True)
     with ResultsStore(store) as results:
         report = run_sweep(plan, results)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -147,39 +147,66 @@ def enqueue_comparison(flights: Sequence[Flight], batch_size: int) -> Comparison
 def add_watches_comparison(batch_size: int) -> Comparison:
     """`add_watches_bulk` against the ways to upsert a batch of watches."""
 
-    def names(number: int) -> list[str]:
-        return [f"route-{number}-{index}" for index in range(batch_size)]
+    def rows(number: int) -> list[tuple[str, float, int, dict[str, Any]]]:
+        """Name, interval in seconds, priority and payload: all of them the caller's, and different for each row."""
+        first = number * batch_size
+        return [
+            (f"route-{index}", 30.0 + index % 60, index % 4, {"origin": "JFK", "dest": f"D{index % 105}"})
+            for index in range(first, first + batch_size)
+        ]
 
     def watches(number: int) -> list[Watch]:
-        return [Watch(name, interval=60.0) for name in names(number)]
+        return [
+            Watch(name, interval=interval, priority=priority, payload=payload)
+            for name, interval, priority, payload in rows(number)
+        ]
+
+    def bound(row: tuple[str, float, int, dict[str, Any]]) -> tuple[str, int, int, str]:
+        name, interval, priority, payload = row
+        return name, int(interval * 1e6), priority, json.dumps(payload)
 
     columns = "(name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload)"
     update = (
         "ON CONFLICT (name) DO UPDATE SET queue = excluded.queue, priority = excluded.priority, "
         "interval = excluded.interval, enabled = excluded.enabled, payload = excluded.payload"
     )
-    constant = f"'{QUEUE}', 0, 60000000, NULL, 'UTC', {NOW}, 1, 'null'"
 
-    def executemany(connection: sqlite3.Connection, names: Sequence[Any]) -> None:
+    def executemany(connection: sqlite3.Connection, batch: Sequence[Any]) -> None:
         connection.executemany(
-            f"INSERT INTO perflab_watches {columns} VALUES (?, {constant}) {update}",  # noqa: S608
-            [(name,) for name in names],
+            f"INSERT INTO perflab_watches {columns} "  # noqa: S608
+            f"VALUES (?1, '{QUEUE}', ?3, ?2, NULL, 'UTC', {NOW}, 1, ?4) {update}",
+            [bound(row) for row in batch],
         )
 
-    def json_parameter(connection: sqlite3.Connection, names: Sequence[Any]) -> None:
+    def many_values(connection: sqlite3.Connection, batch: Sequence[Any]) -> None:
+        for start in range(0, len(batch), 100):
+            part = batch[start : start + 100]
+            values = ", ".join([f"(?, '{QUEUE}', ?, ?, NULL, 'UTC', {NOW}, 1, ?)"] * len(part))
+            connection.execute(
+                f"INSERT INTO perflab_watches {columns} VALUES {values} {update}",  # noqa: S608
+                [
+                    value
+                    for name, interval, priority, text in map(bound, part)
+                    for value in (name, priority, interval, text)
+                ],
+            )
+
+    def json_parameter(connection: sqlite3.Connection, batch: Sequence[Any]) -> None:
         connection.execute(
             f"INSERT INTO perflab_watches {columns} "  # noqa: S608
-            f"SELECT value, {constant} FROM json_each(?) WHERE true {update}",
-            (json.dumps(names),),
+            f"SELECT value ->> 0, '{QUEUE}', value ->> 2, value ->> 1, NULL, 'UTC', {NOW}, 1, value ->> 3 "
+            f"FROM json_each(?) WHERE true {update}",
+            (json.dumps([bound(row) for row in batch]),),
         )
 
     return Comparison(
         name="add_watches_bulk",
-        work=f"{batch_size:,} new watches in one transaction",
+        work=f"{batch_size:,} new watches with intervals, priorities and payloads of their own in one transaction",
         ours=BulkCall("add_watches_bulk", _nothing, watches, lambda db: Scheduler(db, QUEUE).add_watches_bulk),
         others=(
-            RawForm("sqlite3 executemany", _nothing, names, executemany),
-            RawForm("sqlite3 one JSON parameter", _nothing, names, json_parameter),
+            RawForm("sqlite3 executemany", _nothing, rows, executemany),
+            RawForm("sqlite3 VALUES of 100 rows", _nothing, rows, many_values),
+            RawForm("sqlite3 one JSON parameter", _nothing, rows, json_parameter),
         ),
         limit=1.25,
     )
@@ -187,19 +214,25 @@ def add_watches_comparison(batch_size: int) -> Comparison:
 
 def update_states_comparison(batch_size: int) -> Comparison:
     """`update_ingest_states_bulk` against the ways to upsert a batch of states of known watches."""
-    succeeded_at = datetime(2013, 8, 20, 12, tzinfo=UTC)
+    midnight = datetime(2013, 8, 20, tzinfo=UTC)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
 
-    def names(number: int) -> list[str]:
-        return random.Random(number).sample([f"route-{index}" for index in range(KNOWN_WATCHES)], batch_size)
+    def rows(number: int) -> list[tuple[str, str, str, datetime]]:
+        """Name, cursor, etag and time of success: all of them the caller's, and different for each row."""
+        chosen = random.Random(number).sample(range(KNOWN_WATCHES), batch_size)
+        return [
+            (f"route-{index}", f"route-{index}/{number}", f"etag-{index}-{number}", midnight + timedelta(seconds=index))
+            for index in chosen
+        ]
 
     def states(number: int) -> list[IngestState]:
         return [
-            IngestState(name, cursor=f"{name}/{number}", etag="arrived", succeeded_at=succeeded_at)
-            for name in names(number)
+            IngestState(name, cursor=cursor, etag=etag, succeeded_at=succeeded_at)
+            for name, cursor, etag, succeeded_at in rows(number)
         ]
 
-    def rows(number: int) -> list[tuple[str, str, str]]:
-        return [(name, f"{name}/{number}", "arrived") for name in names(number)]
+    def bound(row: tuple[str, str, str, datetime]) -> tuple[str, str, str, int]:
+        return (*row[:3], (row[3] - epoch) // timedelta(microseconds=1))
 
     def add_watches(database: Database) -> None:
         Scheduler(database, QUEUE).add_watches_bulk(
@@ -213,39 +246,39 @@ def update_states_comparison(batch_size: int) -> Comparison:
         "updated_at = excluded.updated_at"
     )
 
-    def executemany(connection: sqlite3.Connection, rows: Sequence[Any]) -> None:
+    def executemany(connection: sqlite3.Connection, batch: Sequence[Any]) -> None:
         connection.executemany(
             f"INSERT INTO perflab_ingest_states {columns} "  # noqa: S608
-            f"SELECT id, ?2, ?3, {NOW}, NULL, 0, {NOW} FROM perflab_watches WHERE name = ?1 {update}",
-            rows,
+            f"SELECT id, ?2, ?3, ?4, NULL, 0, {NOW} FROM perflab_watches WHERE name = ?1 {update}",
+            [bound(row) for row in batch],
         )
 
-    def scalar_subselect(connection: sqlite3.Connection, rows: Sequence[Any]) -> None:
+    def scalar_subselect(connection: sqlite3.Connection, batch: Sequence[Any]) -> None:
         connection.executemany(
             f"INSERT INTO perflab_ingest_states {columns} VALUES "  # noqa: S608
-            f"((SELECT id FROM perflab_watches WHERE name = ?1), ?2, ?3, {NOW}, NULL, 0, {NOW}) {update}",
-            rows,
+            f"((SELECT id FROM perflab_watches WHERE name = ?1), ?2, ?3, ?4, NULL, 0, {NOW}) {update}",
+            [bound(row) for row in batch],
         )
 
-    def json_parameter(connection: sqlite3.Connection, rows: Sequence[Any]) -> None:
+    def json_parameter(connection: sqlite3.Connection, batch: Sequence[Any]) -> None:
         connection.execute(
             f"INSERT INTO perflab_ingest_states {columns} "  # noqa: S608
-            f"SELECT watches.id, given.value ->> 1, given.value ->> 2, {NOW}, NULL, 0, {NOW} "
+            f"SELECT watches.id, given.value ->> 1, given.value ->> 2, given.value ->> 3, NULL, 0, {NOW} "
             "FROM json_each(?) AS given JOIN perflab_watches AS watches ON watches.name = given.value ->> 0 "
             f"WHERE true {update}",
-            (json.dumps(rows),),
+            (json.dumps([bound(row) for row in batch]),),
         )
 
-    def ids_first(connection: sqlite3.Connection, rows: Sequence[Any]) -> None:
+    def ids_first(connection: sqlite3.Connection, batch: Sequence[Any]) -> None:
         ids: dict[str, int] = dict(
             connection.execute(
                 "SELECT name, id FROM perflab_watches WHERE name IN (SELECT value FROM json_each(?))",
-                (json.dumps([row[0] for row in rows]),),
+                (json.dumps([row[0] for row in batch]),),
             )
         )
         connection.executemany(
-            f"INSERT INTO perflab_ingest_states {columns} VALUES (?, ?, ?, {NOW}, NULL, 0, {NOW}) {update}",  # noqa: S608
-            sorted((ids[name], cursor, etag) for name, cursor, etag in rows),
+            f"INSERT INTO perflab_ingest_states {columns} VALUES (?, ?, ?, ?, NULL, 0, {NOW}) {update}",  # noqa: S608
+            sorted((ids[name], *values) for name, *values in map(bound, batch)),
         )
 
     return Comparison(

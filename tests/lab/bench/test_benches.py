@@ -17,10 +17,12 @@ from perflab.lab.bench.sqlite_writes import BulkCall, RawForm
 
 QUERIES = {
     "bulk_enqueue": "SELECT queue, priority, state, attempt, max_attempts, key, json(payload) FROM perflab_jobs",
-    "add_watches_bulk": "SELECT name, queue, priority, interval, cron, timezone, enabled, payload FROM perflab_watches",
+    "add_watches_bulk": (
+        "SELECT name, queue, priority, interval, cron, timezone, enabled, json(payload) FROM perflab_watches"
+    ),
     "update_ingest_states_bulk": (
-        "SELECT watches.name, cursor, etag, last_error, consecutive_failures FROM perflab_ingest_states "
-        "JOIN perflab_watches AS watches ON watches.id = watch_id"
+        "SELECT watches.name, cursor, etag, last_success_at, last_error, consecutive_failures "
+        "FROM perflab_ingest_states JOIN perflab_watches AS watches ON watches.id = watch_id"
     ),
 }
 

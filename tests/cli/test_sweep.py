@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from perflab.cli import main
+from perflab.cli.sweep import parse_sizes
+from perflab.errors import InvalidInput
+from perflab.lab.sweep.plan import standard_plan
+from perflab.lab.sweep.store import ResultsStore
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from perflab.cli import main; sys.exit(main())", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_ctrl_c_leaves_a_store_from_which_the_same_command_goes_on(tmp_path: Path) -> None:
+    store = tmp_path / "results.duckdb"
+    command = [sys.executable, "-c", "import sys; from perflab.cli import main; sys.exit(main())"]
+    arguments = ["sweep", "--profile", "smoke", "--latency-target-ms", "60000", "--store", str(store)]
+    sweep = subprocess.Popen(
+        [*command, *arguments, "--blocks", "100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    # Each stored visit makes the files grow: after some steps the sweep is well under way, and far from its end.
+    sizes: set[int] = set()
+    deadline = time.monotonic() + 60
+    while sweep.poll() is None and len(sizes) < 6 and time.monotonic() < deadline:
+        sizes.add(sum(file.stat().st_size for file in tmp_path.glob("results.duckdb*")))
+        time.sleep(0.02)
+    sweep.send_signal(signal.SIGINT)
+    sweep.communicate(timeout=60)
+    assert sweep.returncode == 130
+
+    plan = standard_plan("smoke")
+    planned = sum(1 for _ in plan.visits())
+    with ResultsStore(store) as results:
+        kept = len(results.visits(plan))
+    assert kept > 0
+
+    resumed = run(*arguments)
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"{planned - kept} visits measured, {kept} found in" in resumed.stdout
+    assert re.search(r"Send at \d+ items?", resumed.stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch-sizes", "0"], "a batch size is 0"),
+        (["--batch-sizes", "1.5"], "--batch-sizes has 1.5: give whole numbers"),
+        (["--batch-sizes", "ten"], "--batch-sizes is 'ten'"),
+        (["--flush-intervals-ms", "-1"], "a flush interval is -0.001"),
+        (["--flush-intervals-ms", "nan"], "a flush interval is nan"),
+        (["--blocks", "0"], "blocks is 0"),
+        (["--latency-target-ms", "0"], "--latency-target-ms is 0.0: it must be greater than 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_no_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    store = tmp_path / "results.duckdb"
+    assert main(["sweep", "--profile", "smoke", "--store", str(store), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not store.exists()
+
+
+def test_an_unknown_profile_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--profile", "slow"]) == 2
+    assert "slow" in capsys.readouterr().err
+
+
+def test_a_store_in_a_missing_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--profile", "smoke", "--store", str(tmp_path / "missing" / "x.duckdb")]) == 2
+    assert "does not exist: create it" in capsys.readouterr().err
+
+
+def test_sizes_of_a_list() -> None:
+    assert parse_sizes("1,10, 100") == [1, 10, 100]
+    with pytest.raises(InvalidInput):
+        parse_sizes("1,2.5")
