@@ -10,11 +10,12 @@ from itertools import groupby, repeat
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Delete, Insert, Table, Update
+from sqlalchemy import Delete, Insert, Table, TableClause, Update
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import CompileError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.visitors import iterate
 
 from perflab.database.operation import DriverConnection, Operation
 from perflab.database.values import approximate_bytes, check_value, storable
@@ -56,17 +57,16 @@ class CoreWrite:
     """
 
     def __init__(self, statement: CoreStatement, dialect: Dialect) -> None:
-        table = statement.table
         self._statement = statement
         self._dialect = dialect
-        self._returns = bool(statement.exported_columns) if statement._returning else False  # noqa: SLF001
         self._forms: dict[tuple[str, ...], CompiledForm] = {}
-        kind = type(statement).__name__.lower()
-        self.table_name = table.name if isinstance(table, Table) else str(table)
-        self.name = f"{kind} {self.table_name}"
-        self._table_columns = tuple(table.columns.keys())
-        referred = {key.column.table.name for key in table.foreign_keys} if isinstance(table, Table) else set()
-        self.tables = frozenset({self.table_name, *referred})
+        self.table_name = statement.table.name if isinstance(statement.table, TableClause) else str(statement.table)
+        self.name = f"{type(statement).__name__.lower()} {self.table_name}"
+        self.tables = _tables(statement)
+        self._table_columns = tuple(statement.table.columns.keys())
+        returned = statement.exported_columns if statement._returning else ()  # noqa: SLF001
+        self._returns = bool(returned)
+        self._readers = tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in returned)
 
     def prepare(self, item: Row) -> CoreRow:
         if not isinstance(item, Mapping):
@@ -83,20 +83,26 @@ class CoreWrite:
         """The values in the order of the placeholders, as the driver takes them."""
         values = []
         for name in form.names:
-            if name in item:
-                value = item[name]
-            elif name in form.defaults:
-                value = form.defaults[name]()
-            else:
-                value = form.fixed[name]
+            value = item[name] if name in item else self._computed(form, name)
             processor = form.processors.get(name)
-            if processor is not None and value is not None:
+            if processor is not None:
                 try:
                     value = processor(value)
                 except Exception as error:
-                    raise InvalidInput(f"{self.table_name}.{name} cannot hold {value!r}: {error}") from error
+                    raise InvalidInput(f"{self.table_name}.{name} cannot hold {value!r:.120}: {error}") from error
             values.append(value)
         return tuple(values)
+
+    def _computed(self, form: CompiledForm, name: str) -> Any:
+        if name not in form.defaults:
+            return form.fixed[name]
+        try:
+            return form.defaults[name]()
+        except Exception as error:
+            raise InvalidInput(
+                f"the default of {self.table_name}.{name} failed outside of SQLAlchemy's own execution: {error}; give "
+                "the value in the row"
+            ) from error
 
     def size_bytes(self, item: Row) -> int:
         return approximate_bytes(item)
@@ -106,11 +112,20 @@ class CoreWrite:
         for form, group in groupby(rows, key=attrgetter("form")):
             values = [row.values for row in group]
             if self._returns:
-                results += [connection.execute(form.sql, row).fetchall() for row in values]
+                results += [self._read(connection.execute(form.sql, row).fetchall()) for row in values]
             else:
                 connection.executemany(form.sql, values)
                 results += [None] * len(values)
         return results
+
+    def _read(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Returned rows with the Python values of their types."""
+        if not any(self._readers):
+            return rows
+        return [
+            tuple(value if read is None else read(value) for read, value in zip(self._readers, row, strict=True))
+            for row in rows
+        ]
 
     def _compile(self, columns: tuple[str, ...]) -> CompiledForm:
         """The form for rows with these columns, in this order.
@@ -119,14 +134,23 @@ class CoreWrite:
             InvalidInput: a column that the table does not have, or a value that the statement needs and the row lacks.
         """
         try:
-            compiled = self._statement.compile(dialect=self._dialect, column_keys=list(columns))
-        except CompileError as error:
+            compiled = self._statement.compile(
+                dialect=self._dialect, column_keys=list(columns), for_executemany=not self._returns
+            )
+        except SQLAlchemyError as error:
             raise InvalidInput(
                 f"{self.name} cannot take a row with {', '.join(columns) or 'no columns'}: {error}"
             ) from None
-        if not isinstance(compiled, SQLCompiler) or compiled.positiontup is None or compiled.post_compile_params:
+        if (
+            not isinstance(compiled, SQLCompiler)
+            or compiled.positiontup is None
+            or compiled.post_compile_params
+            or compiled.literal_execute_params
+            or any(bind.callable for bind in compiled.binds.values())
+        ):
             raise InvalidInput(
-                f"{self.name} cannot run in a batch: write it with one bindparam() for each value, without IN lists"
+                f"{self.name} cannot run in a batch: write it with one bindparam() for each value, without IN lists "
+                "and without values that are computed at execution"
             )
         names = tuple(compiled.positiontup)
         if unused := [column for column in columns if column not in names]:
@@ -161,9 +185,30 @@ def _python_defaults(compiled: SQLCompiler) -> dict[str, Callable[[], Any]]:
             continue
         if default.is_callable:
             defaults[column.key] = partial(default.arg, None)
-        else:
+        elif default.is_scalar:
             defaults[column.key] = repeat(default.arg).__next__
+        else:
+            raise InvalidInput(f"the default of {column} is a statement of its own: give the value in the row")
     return defaults
+
+
+def _tables(statement: CoreStatement) -> frozenset[str]:
+    """The tables that a statement names and all that these refer to, directly or not: cascades reach that far."""
+    names = set()
+    waiting: list[TableClause] = [part for part in iterate(statement) if isinstance(part, TableClause)]
+    while waiting:
+        table = waiting.pop()
+        if table.name in names:
+            continue
+        names.add(table.name)
+        if isinstance(table, Table):
+            for key in table.foreign_keys:
+                full_name = key.target_fullname.rpartition(".")[0]
+                if full_name in table.metadata.tables:
+                    waiting.append(table.metadata.tables[full_name])
+                else:
+                    names.add(full_name.rpartition(".")[2])
+    return frozenset(names)
 
 
 class CoreWrites:
@@ -199,10 +244,15 @@ class CoreWrites:
         cache_key = statement._generate_cache_key()  # noqa: SLF001  # SQLAlchemy's own notion of an equal statement
         if cache_key is None:
             return CoreWrite(statement, self._dialect)
-        structure = (cache_key.key, tuple(repr(bound.value) for bound in cache_key.bindparams))
-        operation = self._by_structure.get(structure)
+        # Values that are equal need not be stored alike (1 and True, 0.0 and -0.0): their type and text must be, too.
+        fixed = tuple((type(bound.value), repr(bound.value), bound.value) for bound in cache_key.bindparams)
+        try:
+            operation = self._by_structure.get((cache_key.key, fixed))
+        except TypeError:  # a fixed value that cannot be hashed, such as a dictionary
+            return CoreWrite(statement, self._dialect)
         if operation is None:
-            operation = self._by_structure[structure] = CoreWrite(statement, self._dialect)
+            new = CoreWrite(statement, self._dialect)
+            operation = self._by_structure.setdefault((cache_key.key, fixed), new)  # another thread may be first
             if len(self._by_structure) > CACHED_OPERATIONS:
                 self._by_structure.popitem(last=False)
         return operation

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, get_args
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from perflab.database import sqlite
-from perflab.database.failures import as_perflab_error
+from perflab.database.failures import TypedErrors
 from perflab.database.operation import DriverConnection, Operation
 from perflab.database.urls import parse_url, redact
 from perflab.database.values import check_number
-from perflab.errors import InvalidInput, LifecycleError, PerflabError, TransientError
+from perflab.errors import InvalidInput, LifecycleError, TransientError
 from perflab.events import Events
 
 if TYPE_CHECKING:
@@ -82,7 +82,8 @@ class Database:
 
         self._writer = engine(1, read_only=False)
         # Every connection to ":memory:" would be a database of its own.
-        self._reader = self._writer if sqlite.is_memory(parsed) else engine(READING_CONNECTIONS, read_only=True)
+        self._in_memory = sqlite.is_memory(parsed)
+        self._reader = self._writer if self._in_memory else engine(READING_CONNECTIONS, read_only=True)
 
     @classmethod
     def open(cls, url: str, *, durability: sqlite.Durability = "normal", busy_timeout: float = 5.0) -> Database:
@@ -117,10 +118,12 @@ class Database:
         return f"Database({self.url!r}, durability={self.durability!r})"
 
     def close(self) -> None:
-        """Close all connections. Calling it again is harmless."""
+        """Close all connections. Calling it again is harmless, and so is it after a fork."""
         self._closed = True
-        self._reader.dispose()
-        self._writer.dispose()
+        # Closing a SQLite file in a child process would let go of the locks that the parent counts on.
+        is_ours = os.getpid() == self._process_id
+        self._reader.dispose(close=is_ours)
+        self._writer.dispose(close=is_ours)
 
     def create_schema(self) -> None:
         """Create perflab's tables, or bring them to this version. Does nothing where they are current."""
@@ -134,53 +137,50 @@ class Database:
     def transaction(self) -> Iterator[Connection]:
         """A writing transaction on a SQLAlchemy connection: commits at the end, rolls back on an exception.
 
+        Errors of your statements and of the commit are SQLAlchemy's.
+
         Raises:
             TransientError: another writer did not finish within the busy timeout.
             LifecycleError: the database is closed, or this thread is in a transaction already.
         """
-        with self._checked_out(self._writer.connect) as connection:
-            try:
+        with self._checked_out(self._writer.connect, writing=True) as connection:
+            with TypedErrors("beginning a transaction"):
                 transaction = connection.begin()
-            except Exception as error:
-                raise as_perflab_error(error, "beginning a transaction") or error from error
             with transaction:
                 yield connection
 
     @contextmanager
     def driver_transaction(self) -> Iterator[DriverConnection]:
         """The same on the driver's own connection: what operations run on. Its errors are the driver's."""
-        with self._checked_out(self._writer.raw_connection) as pooled:
+        with self._checked_out(self._writer.raw_connection, writing=True) as pooled:
             connection = cast("DriverConnection", pooled.dbapi_connection)
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with connection.transaction():
                 yield connection
-                connection.commit()
-            except BaseException:
-                connection.rollback()
-                raise
+
+    @contextmanager
+    def writing_connection(self) -> Iterator[DriverConnection]:
+        """The driver's own connection before a transaction, for those who count what that costs."""
+        with self._checked_out(self._writer.raw_connection, writing=True) as pooled:
+            yield cast("DriverConnection", pooled.dbapi_connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A SQLAlchemy connection for SELECTs; it refuses to write (except in memory, where it is the writer's)."""
-        if self._reader is self._writer:
+        if self._in_memory:
             with self.transaction() as connection:
                 yield connection
         else:
-            self._check_usable()
-            with self._reader.connect() as connection:
+            with self._checked_out(self._reader.connect, writing=False) as connection:
                 yield connection
 
     def fetch(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
         """All rows of one SELECT of perflab's own, over the driver."""
-        self._check_usable()
-        pooled = self._reader.raw_connection()
-        try:
+        with (
+            self._checked_out(self._reader.raw_connection, writing=self._in_memory) as pooled,
+            TypedErrors("a read"),
+        ):
             connection = cast("DriverConnection", pooled.dbapi_connection)
             return connection.execute(sql, parameters).fetchall()
-        except Exception as error:
-            raise as_perflab_error(error, "a read") or error from error
-        finally:
-            pooled.close()
 
     def apply(
         self, operation: Operation[Item, Result], items: Iterable[Item], *, connection: Connection | None = None
@@ -190,24 +190,21 @@ class Database:
         Args:
             operation: what to do with them.
             items: checked and encoded before the transaction begins.
-            connection: a SQLAlchemy connection inside a transaction of yours; then you commit or roll back.
+            connection: of a `transaction()` of yours; then you commit or roll back, and after an error roll back.
 
         Raises:
             InvalidInput: an item was refused; nothing was written.
             DatabaseError: the database refused or failed; nothing was written.
+            LifecycleError: the connection is not in a transaction of this database.
         """
         rows = list(map(operation.prepare, items))
         if not rows:
             return []
-        try:
+        with TypedErrors(f"{operation.name} of {len(rows)} items"):
             if connection is not None:
-                return list(operation.apply(driver_connection(connection), rows))
+                return list(operation.apply(self._in_transaction(connection), rows))
             with self.driver_transaction() as driver:
                 return list(operation.apply(driver, rows))
-        except PerflabError:
-            raise
-        except Exception as error:
-            raise as_perflab_error(error, f"{operation.name} of {len(rows)} items") or error from error
 
     @property
     def dialect(self) -> Dialect:
@@ -242,11 +239,11 @@ class Database:
             )
 
     @contextmanager
-    def _checked_out(self, connect: Callable[[], Pooled]) -> Iterator[Pooled]:
-        """The writing connection, for one thread at a time; it goes back to the pool at the end."""
+    def _checked_out(self, connect: Callable[[], Pooled], *, writing: bool) -> Iterator[Pooled]:
+        """A connection of the pool, to which it goes back at the end; the writing one is for one thread at a time."""
         self._check_usable()
         this_thread = threading.get_ident()
-        if self._writing_thread == this_thread:
+        if writing and self._writing_thread == this_thread:
             raise LifecycleError(
                 "a transaction was asked for inside a transaction of the same thread, for which it would wait for "
                 "ever: use the outer one (most calls take connection=…)"
@@ -255,17 +252,24 @@ class Database:
             pooled = connect()
         except PoolTimeoutError as error:
             raise TransientError(
-                "the writing connection was not free in time: another thread holds a transaction open; "
-                "make that one shorter, or raise busy_timeout"
+                "no connection was free in time: other threads hold transactions or reads open; make those shorter, "
+                "or raise busy_timeout"
             ) from error
-        self._writing_thread = this_thread
+        if writing:
+            self._writing_thread = this_thread
         try:
             yield pooled
         finally:
-            self._writing_thread = None
+            if writing:
+                self._writing_thread = None
             pooled.close()
 
-
-def driver_connection(connection: Connection) -> DriverConnection:
-    """The driver's connection under a SQLAlchemy connection."""
-    return cast("DriverConnection", connection.connection.dbapi_connection)
+    def _in_transaction(self, connection: Connection) -> DriverConnection:
+        """The driver's connection under a SQLAlchemy connection that is in a transaction of this database."""
+        driver = cast("DriverConnection", connection.connection.dbapi_connection)
+        if not any(known is driver for known in self._connections) or not driver.in_transaction:
+            raise LifecycleError(
+                "the connection is not in a transaction of this database: use the one that `with database.transaction()"
+                " as connection` gives, inside its block"
+            )
+        return driver

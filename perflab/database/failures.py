@@ -104,3 +104,21 @@ def as_perflab_error(error: BaseException, doing: str) -> PerflabError | None:
         return None
     error_type, advice = _ADVICE[kind]
     return error_type(f"{doing} failed: {redact(str(driver_error(error)))}; {advice}")
+
+
+class TypedErrors:
+    """A block out of which a driver's exception comes as the typed error; everything else passes as it is."""
+
+    __slots__ = ("_doing",)
+
+    def __init__(self, doing: str) -> None:
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is not None:
+            typed = as_perflab_error(error, self._doing)
+            if typed is not None and typed is not error:
+                raise typed from error

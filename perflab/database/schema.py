@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import inspect, text
 
+from perflab.database.failures import TypedErrors
+from perflab.errors import DatabaseUnusable
+
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Connection
 
     from perflab.database.database import Database
@@ -27,15 +31,36 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def upgrade(database: Database) -> None:
-    """Run the missing migrations in one transaction; two processes that start together do it once."""
-    with database.transaction() as connection:
-        if current_revision(connection) == SCHEMA_REVISION:
+    """Run the missing migrations in one transaction; two processes that start together do it once.
+
+    Raises:
+        DatabaseUnusable: the tables belong to a newer perflab.
+        StatementError: a table of perflab's names is there and is not perflab's.
+    """
+    with database.transaction() as connection, TypedErrors("creating perflab's tables"):
+        revision = current_revision(connection)
+        if revision == SCHEMA_REVISION:
             return
         from alembic import command  # noqa: PLC0415  # slow to import, and needed only when something is missing
-        from alembic.config import Config  # noqa: PLC0415
+        from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        config.set_main_option("path_separator", "os")
-        config.attributes["connection"] = connection
+        config = migration_config(connection)
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        if revision is not None and revision not in known:
+            raise DatabaseUnusable(
+                f"{database.url!r} has perflab's tables in revision {revision!r}, which this version does not know: "
+                "upgrade perflab, or open another database"
+            )
         command.upgrade(config, "head")
+
+
+def migration_config(connection: Connection) -> Config:
+    """Alembic's configuration for perflab's migrations on a connection that is in a transaction."""
+    from alembic.config import Config  # noqa: PLC0415  # slow to import, see above
+
+    config = Config()
+    migrations = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", migrations.replace("%", "%%"))  # else it would be interpolated
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,7 +13,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
-from perflab.database.failures import as_perflab_error
+from perflab.database.failures import TypedErrors
 from perflab.errors import DatabaseUnusable, InvalidInput
 
 Durability = Literal["normal", "full"]
@@ -22,6 +23,9 @@ MINIMUM_VERSION = (3, 35, 0)
 PAGE_CACHE_KIB = 65_536
 """Large enough that the hot end of a queue of a million jobs stays in memory; the default of 2 MiB does not hold it."""
 CACHED_STATEMENTS = 256
+BEGIN = "BEGIN IMMEDIATE"
+"""Every transaction that writes starts so: a deferred one that turns into a writer fails at once with
+SQLITE_BUSY_SNAPSHOT, whatever the busy timeout."""
 
 
 class SQLiteCursor(sqlite3.Cursor):
@@ -68,26 +72,50 @@ class SQLiteConnection(sqlite3.Connection):
             self.round_trips += 1
             super().rollback()
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A writing transaction: COMMIT at the end of the block, ROLLBACK on an exception."""
+        self.execute(BEGIN)
+        try:
+            yield
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+
 
 def check_path(url: URL) -> None:
-    """Refuse a library that is too old and a file whose folder is not there, before anything is opened."""
+    """Refuse a library that is too old and a file that cannot be, before anything is opened or created."""
     if sqlite3.sqlite_version_info < MINIMUM_VERSION:
         raise DatabaseUnusable(
             f"SQLite {sqlite3.sqlite_version} is too old: perflab needs {'.'.join(map(str, MINIMUM_VERSION))} or newer"
         )
-    if is_memory(url) or str(url.database).startswith("file:"):
+    name = str(url.database)
+    if "\x00" in name:
+        raise InvalidInput(f"the path of the database holds a NUL character: {name!r}")
+    if is_memory(url) or name.startswith("file:"):  # SQLite takes a URI apart itself
         return
-    path = Path(str(url.database))
-    if not path.parent.is_dir():
-        raise InvalidInput(f"the directory of the database {str(path)!r} does not exist: create {str(path.parent)!r}")
+    path = Path(name)
+    try:
+        _check_file(path)
+    except UnicodeEncodeError:
+        raise InvalidInput(f"the path of the database {name!r} is not valid Unicode text") from None
+    except OSError as error:
+        raise DatabaseUnusable(f"the database file {name!r} cannot be reached: {error.strerror}") from error
+
+
+def _check_file(path: Path) -> None:
     if path.is_dir():
         raise InvalidInput(f"{str(path)!r} is a directory: name a file in it, such as {str(path / 'lab.db')!r}")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"the directory of the database {str(path)!r} does not exist: create {str(path.parent)!r}")
     if path.exists() and not os.access(path, os.W_OK):
         raise DatabaseUnusable(f"the database file {str(path)!r} is read-only: allow writing to it, or open a copy")
 
 
 def is_memory(url: URL) -> bool:
-    return url.database in (None, "", ":memory:") or "mode=memory" in str(url)
+    """Whether each connection would have a database of its own: no file, or a temporary one."""
+    return url.database in (None, "", ":memory:", "file:", "file::memory:") or url.query.get("mode") == "memory"
 
 
 def open_engine(
@@ -101,8 +129,7 @@ def open_engine(
 ) -> Engine:
     """An engine over a pool of at most `connections` counted connections.
 
-    Transactions of a writing engine start with BEGIN IMMEDIATE: a deferred one that turns into a writer fails at once
-    with SQLITE_BUSY_SNAPSHOT, whatever the busy timeout. A reading engine sends no BEGIN; each SELECT is its own
+    Each transaction of a writing engine starts with `BEGIN`. A reading engine sends none; each SELECT is its own
     snapshot.
     """
     engine = create_engine(url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_timeout=busy_timeout)
@@ -110,7 +137,7 @@ def open_engine(
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> SQLiteConnection:
-        try:
+        with TypedErrors(f"opening {str(url.database)!r}"):
             connection = sqlite3.connect(
                 path,
                 timeout=busy_timeout,
@@ -121,40 +148,53 @@ def open_engine(
                 uri=bool(options.get("uri")),
             )
             try:
-                _set_up(connection, durability, read_only=read_only)
+                _set_up(connection, read_only=read_only)
+                if not read_only:
+                    _set_up_writing(connection, durability, busy_timeout, in_memory=is_memory(url))
             except BaseException:
                 connection.close()
                 raise
-        except sqlite3.Error as error:
-            raise as_perflab_error(error, f"opening {str(url.database)!r}") or error from error
+            return connection
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: SQLiteConnection, _record: Any) -> None:
+        connection.round_trips = 0  # what SQLAlchemy asked of its first connection is set-up too
         opened(connection)
-        return connection
 
     if not read_only:
 
         @event.listens_for(engine, "begin")
         def begin(connection: Any) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql(BEGIN)
 
     return engine
 
 
-def _set_up(connection: SQLiteConnection, durability: Durability, *, read_only: bool) -> None:
-    run = super(SQLiteConnection, connection).execute  # not counted
-    run("PRAGMA foreign_keys = ON")
-    run(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
-    run("PRAGMA temp_store = MEMORY")
-    if read_only:
-        run("PRAGMA query_only = ON")
-        return
-    run("PRAGMA journal_mode = WAL")
-    run(f"PRAGMA synchronous = {durability.upper()}")
-    # A file that cannot be written, or that is no database, is refused here and not at the first flush.
-    run("SELECT count(*) FROM sqlite_master").fetchone()
+def _set_up(connection: SQLiteConnection, *, read_only: bool) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA query_only = {'ON' if read_only else 'OFF'}")
+
+
+def _set_up_writing(
+    connection: SQLiteConnection, durability: Durability, busy_timeout: float, *, in_memory: bool
+) -> None:
+    """Make it durable, and refuse a file that cannot be written or is no database here, not at the first flush."""
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal" and not in_memory:
+        raise DatabaseUnusable(
+            f"the database cannot have a write-ahead log, only {mode!r}: its file system lacks shared memory; "
+            "move it to a local disk"
+        )
+    connection.execute(f"PRAGMA synchronous = {durability.upper()}")
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")  # another writer at work is proof enough that the file is fine
     try:
-        run("BEGIN IMMEDIATE")
+        connection.execute(BEGIN)
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:  # another writer is at work: the file is fine
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
     else:
-        run("ROLLBACK")
+        connection.execute("ROLLBACK")
+    connection.execute(f"PRAGMA busy_timeout = {round(busy_timeout * 1000)}")

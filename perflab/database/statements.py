@@ -9,6 +9,7 @@ from importlib.resources import files
 from types import MappingProxyType
 
 _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
+_MEANT_AS_NAME = re.compile(r"^[ \t]*--[ \t]*name[ \t]*:.*$", re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r"^\s*--.*$\n?", re.MULTILINE)
 
 
@@ -16,8 +17,12 @@ def parse_statements(text: str) -> Mapping[str, str]:
     """Statement by name.
 
     Raises:
-        ValueError: two statements of one name, an empty one, or SQL before the first name.
+        ValueError: two statements of one name, an empty one, SQL before the first name, or a name line that is not
+            written like the others.
     """
+    for line in _MEANT_AS_NAME.findall(text):
+        if not _NAME.fullmatch(line):
+            raise ValueError(f"{line!r} does not name a statement: write '-- name: lower_case'")
     before, *parts = _NAME.split(text)
     if _COMMENT.sub("", before).strip():
         raise ValueError("there is SQL before the first '-- name:' line")

@@ -9,32 +9,72 @@ from sqlalchemy.exc import ArgumentError
 
 from perflab.errors import InvalidInput
 
-_USER_INFO = re.compile(r"(?<=://)([^/?#\s:@]*):(\S*)@(?=[^@\s]*)")
-_SECRET_PARAMETER = re.compile(r"(?i)\b((?:ssl)?pass(?:word|file)?|token|secret)=([^&\s'\"]+)")
-
 ENGINES = ("sqlite",)
+SCHEMES = ("sqlite", "sqlite+pysqlite")
+SQLITE_URI_PARAMETERS = frozenset({"uri", "mode", "cache", "immutable", "nolock", "psow", "vfs"})
+"""What SQLite itself takes in a `file:` URI; all else is an argument of `Database.open`, or nothing."""
+
+_USER_INFO = re.compile(r"(?<=://)([^\s:]*):(\S*)@")
+_SECRET_NAME = r"((?:password|passwd|passphrase|passfile|pwd)\s*=(?!=)\s*|(?<![a-z])(?:pass|token|secret)=(?!=))"  # noqa: S105
+_QUOTED = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\""""
+_SECRET_PARAMETER = re.compile(rf"{_SECRET_NAME}(?:{_QUOTED}|[^&\s]+)", re.IGNORECASE)
+_URL_USER_INFO = re.compile(r"^([^:@]*)(?=.*:.*@).*@", re.DOTALL)
+_URL_SECRET_PARAMETER = re.compile(rf"{_SECRET_NAME}[^&]*", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
-    """`text` without the passwords of the URLs and connection strings in it."""
-    return _SECRET_PARAMETER.sub(r"\1=***", _USER_INFO.sub(r"\1:***@", text))
+    """`text` without the passwords of the URLs and connection strings in it.
+
+    A password that holds a space ends there for this function; a text that is one URL as a whole goes through
+    `redact_url`.
+    """
+    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub(r"\1:***@", text))
+
+
+def redact_url(url: str) -> str:
+    """The same for a text that is meant to be a URL: malformed ones do not show where their password ends."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    return _URL_SECRET_PARAMETER.sub(r"\1***", scheme + separator + _URL_USER_INFO.sub(r"\1:***@", rest))
 
 
 def parse_url(url: str) -> URL:
     """The parsed URL of a supported engine.
 
     Raises:
-        InvalidInput: not a URL, or an engine that perflab does not know. The message never holds a password.
+        InvalidInput: not a URL, an engine that perflab does not know, or a part that this engine does not have. The
+            message never holds a password.
     """
     if not isinstance(url, str):
         raise InvalidInput(f"the database URL is a {type(url).__name__}: give text, such as 'sqlite:///lab.db'")
+    shown = redact_url(url)
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise InvalidInput(f"{redact(url)!r} is not a database URL: write it like 'sqlite:///lab.db'") from None
-    scheme = parsed.drivername
-    if scheme.partition("+")[0] not in ENGINES or scheme not in ("sqlite", "sqlite+pysqlite"):
+        raise InvalidInput(f"{shown!r} is not a database URL: write it like 'sqlite:///lab.db'") from None
+    if parsed.drivername not in SCHEMES:
         raise InvalidInput(
-            f"unknown URL scheme {scheme!r} in {redact(url)!r}: this version opens SQLite files, 'sqlite:///lab.db'"
+            f"unknown URL scheme {parsed.drivername!r} in {shown!r}: this version opens SQLite files, 'sqlite:///lab.db'"
         )
+    _check_sqlite(parsed, shown)
     return parsed
+
+
+def _check_sqlite(url: URL, shown: str) -> None:
+    if url.username or url.password or url.host or url.port:
+        raise InvalidInput(
+            f"{shown!r} names a host, and SQLite is a file: write three slashes before a relative path "
+            "('sqlite:///lab.db') and four before an absolute one"
+        )
+    if unknown := url.query.keys() - SQLITE_URI_PARAMETERS:
+        raise InvalidInput(
+            f"unknown parameter {', '.join(sorted(map(repr, unknown)))} in {shown!r}: give settings as arguments of "
+            "Database.open"
+        )
+    is_uri = str(url.database).startswith("file:")
+    if is_uri != (url.query.get("uri") == "true") or (url.query and not is_uri):
+        raise InvalidInput(
+            f"{shown!r} is half a SQLite URI: write 'sqlite:///file:lab.db?mode=ro&uri=true', or 'sqlite:///lab.db' "
+            "without parameters"
+        )

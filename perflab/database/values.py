@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from json import encoder as json_encoder
 from typing import Any
@@ -21,6 +22,13 @@ MIN_INT64 = -(2**63)
 MAX_PAYLOAD_BYTES = 1_048_576
 """Default bound of one encoded payload: 1 MiB. Larger things belong in files; the payload is their name."""
 
+MAX_PAYLOAD_DEPTH = 100
+"""Lists and dictionaries in each other. Engines and readers have limits of their own, of which the lowest is some 500
+(JSON of Python, on a deep stack); this one is the same everywhere."""
+
+_SCALARS = frozenset({str, float, bool, type(None)})
+_STR = frozenset({str})
+_LARGEST_FLOAT = sys.float_info.max
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,40}")
@@ -60,10 +68,13 @@ def check_number(
     """Refuse what is not a finite number, lies outside `low` … `high`, or (with `above_low`) equals `low`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidInput(f"{where} is {value!r}: give a number")
-    if not math.isfinite(value) or value < low or value > high or (above_low and value == low):
+    # In this order, an integer too large for a float is never made one.
+    is_within = (low < value if above_low else low <= value) and value <= min(high, _LARGEST_FLOAT)
+    if not is_within:  # NaN included
         bounds = f"greater than {low:g}" if above_low else f"at least {low:g}"
         upper = "" if math.isinf(high) else f" and at most {high:g}"
-        raise InvalidInput(f"{where} is {value!r}: it must be {bounds}{upper}")
+        shown = _shortened(value) if isinstance(value, int) else repr(value)
+        raise InvalidInput(f"{where} is {shown}: it must be a finite number, {bounds}{upper}")
     return value
 
 
@@ -83,7 +94,14 @@ def storable(value: Any) -> bool:
         return "\x00" not in value and (value.isascii() or _encodes(value))
     if kind is int:
         return bool(MIN_INT64 <= value <= MAX_INT64)
-    return bool(kind is not float or math.isfinite(value))
+    if kind is float:
+        return math.isfinite(value)
+    # Subclasses are rare: numpy's float64, an enumeration of str or int.
+    if isinstance(value, str):
+        return "\x00" not in value and _encodes(value)
+    if isinstance(value, int):
+        return MIN_INT64 <= value <= MAX_INT64
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def check_value(value: Any, where: str) -> Any:
@@ -112,7 +130,7 @@ def to_microseconds(moment: datetime, where: str) -> int:
     """Microseconds since 1970 of an aware datetime, exactly."""
     if not isinstance(moment, datetime):
         raise InvalidInput(f"{where} is {moment!r}: give an aware datetime, such as datetime.now(timezone.utc)")
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:
         raise InvalidInput(f"{where} is {moment!r}, which has no time zone: give an aware datetime")
     return (moment - _EPOCH) // _MICROSECOND
 
@@ -148,30 +166,25 @@ def encode_payload(payload: Any, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
     """A payload as compact JSON text.
 
     Args:
-        payload: any JSON value: dict, list, str, int, float, bool, None.
+        payload: any JSON value: dict with str keys, list (or tuple, which comes back as a list), str, int, float, bool,
+            None.
         max_bytes: bound of the encoded UTF-8 text.
 
     Raises:
-        InvalidInput: NaN or infinity, NUL, a lone surrogate, an integer over 64 bits, a type that JSON does not have,
-            nesting too deep, or more than `max_bytes`.
+        InvalidInput: NaN or infinity, NUL, a lone surrogate, an integer over 64 bits, a key or a type that JSON does
+            not have, nesting deeper than `MAX_PAYLOAD_DEPTH`, or more than `max_bytes`.
     """
     try:
         text = _encode(payload)
         size = len(text.encode())
-    except ValueError as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(f"the payload cannot be stored: {_first_problem(payload) or error}") from None
-    except TypeError as error:
-        raise InvalidInput(
-            f"the payload cannot be stored as JSON: {error}; use dict, list, str, int, float, bool or None"
-        ) from None
-    except RecursionError:
-        raise InvalidInput("the payload is nested too deeply, or contains itself: flatten it") from None
     if size > max_bytes:
         raise InvalidInput(
             f"the payload has {size:,} bytes, more than the limit of {max_bytes:,}: store a reference to it instead"
         )
     # A NUL is always written as this escape; a hit may also be an innocent backslash, so only then look closely.
-    if ("\\u0000" in text or not _integers_fit(payload)) and (problem := _first_problem(payload)):
+    if ("\\u0000" in text or not _is_sound(payload)) and (problem := _first_problem(payload)):
         raise InvalidInput(f"the payload cannot be stored: {problem}")
     return text
 
@@ -181,43 +194,61 @@ def decode_payload(text: str) -> Any:
     return json.loads(text)
 
 
-def _integers_fit(value: Any) -> bool:
+def _is_sound(value: Any, depth: int = MAX_PAYLOAD_DEPTH) -> bool:
+    """Whether what the encoder lets pass is sound too: integers, keys, depth. Quick for the plain types."""
     kind = type(value)
     if kind is dict:
+        if not set(map(type, value)) <= _STR:
+            return False
         value = value.values()
     elif kind is not list and kind is not tuple:
-        return kind is not int or MIN_INT64 <= value <= MAX_INT64
+        return kind in _SCALARS or (kind is int and MIN_INT64 <= value <= MAX_INT64)
+    if depth <= 0:
+        return False
     for part in value:
         kind = type(part)
+        if kind in _SCALARS:
+            continue
         if kind is int:
             if not MIN_INT64 <= part <= MAX_INT64:
                 return False
-        elif (kind is dict or kind is list or kind is tuple) and not _integers_fit(part):
+        elif not _is_sound(part, depth - 1):  # subclasses too: they are looked at closely
             return False
     return True
 
 
-def _first_problem(value: Any, where: str = "payload") -> str | None:
+def _first_problem(value: Any, where: str = "payload", depth: int = MAX_PAYLOAD_DEPTH) -> str | None:
     """Where the first value stands that no engine can hold, and why; None if there is none."""
     if isinstance(value, str):
         try:
             check_text(value, where)
         except InvalidInput as refused:
             return str(refused)
-    elif isinstance(value, bool):
-        return None
-    elif isinstance(value, int) and not MIN_INT64 <= value <= MAX_INT64:
-        return f"{where} is {_shortened(value)}, which does not fit into 64 bits: store it as text"
-    elif isinstance(value, float) and not math.isfinite(value):
-        return f"{where} is {value!r}, which JSON does not have: store None and the reason instead"
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            if problem := _first_problem(key, f"a key of {where}") or _first_problem(part, f"{where}[{key!r}]"):
+    elif isinstance(value, int):
+        if not MIN_INT64 <= value <= MAX_INT64:
+            return f"{where} is {_shortened(value)}, which does not fit into 64 bits: store it as text"
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            return f"{where} is {value!r}, which JSON does not have: store None and the reason instead"
+    elif isinstance(value, dict | list | tuple):
+        if depth <= 0:
+            return f"it is nested deeper than {MAX_PAYLOAD_DEPTH} levels, or contains itself: flatten it"
+        return _first_problem_inside(value, where, depth - 1)
+    elif value is not None:
+        return f"{where} is of type {type(value).__name__}: use dict, list, str, int, float, bool or None"
+    return None
+
+
+def _first_problem_inside(value: Any, where: str, depth: int) -> str | None:
+    is_dict = isinstance(value, dict)
+    for key, part in value.items() if is_dict else enumerate(value):
+        if is_dict:
+            if not isinstance(key, str):
+                return f"{where} has the key {key!r:.60}, which JSON does not have: make it text"
+            if problem := _first_problem(key, f"a key of {where}"):
                 return problem
-    elif isinstance(value, list | tuple):
-        for index, part in enumerate(value):
-            if problem := _first_problem(part, f"{where}[{index}]"):
-                return problem
+        if problem := _first_problem(part, f"{where}[{key!r:.60}]", depth):
+            return problem
     return None
 
 
