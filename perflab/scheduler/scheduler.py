@@ -1,0 +1,355 @@
+"""The scheduler: a table of watches, and the tick that enqueues a job for each one whose slot has come."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from perflab.database.database import Database
+from perflab.database.failures import as_perflab_error
+from perflab.database.values import (
+    check_identifier,
+    check_integer,
+    check_number,
+    decode_payload,
+    from_microseconds,
+    to_microseconds,
+)
+from perflab.errors import DatabaseError, InvalidInput, TransientError
+from perflab.events import TickCompleted
+from perflab.queue.backoff import Backoff
+from perflab.queue.queue import PriorityQueue, utc_now
+from perflab.scheduler.engine import SchedulerEngine
+from perflab.scheduler.operations import (
+    SchedulerOperation,
+    SchedulerOperations,
+    SchedulerSettings,
+    check_name,
+)
+from perflab.scheduler.sqlite import SQLiteSchedulerEngine
+from perflab.scheduler.tick import tick
+from perflab.scheduler.watch import IngestState, IngestStatus, SchedulerMetrics, TickReport, Watch, WatchStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LARGEST_LIMIT = 1_000_000
+RETRY_BACKOFF = Backoff(base_seconds=0.1, cap_seconds=30.0)
+
+
+class Scheduler:
+    """Watches in a database, and the jobs that come of them. Any number of schedulers may share the database.
+
+    A tick claims each due slot, enqueues its job and moves the watch on in one transaction, so that no slot becomes two
+    jobs and none is lost, whoever ticks and however often. Slots are anchored to the first one: late ticks make no
+    drift. A watch that missed many slots gets one job, and a watch whose job before is not finished gets none
+    (`skipped`). A clock that is set back fires nothing twice; one that jumps forward brings one job for each watch,
+    and if it then is set back again, the watches wait until it comes to their slots.
+
+    The job of a watch has the key "watch:" and the name, and this payload:
+
+        {"watch": "jfk-lax", "slot": "2013-03-10T07:00:00.000000+00:00", "payload": …the watch's own…}
+
+    Its `run_at` is the slot too, so that jobs of one priority go in the order of their slots.
+
+    Safe to share between threads.
+
+    Args:
+        db: where the watches and the jobs are; `db.create_schema()` has run.
+        queue: a `PriorityQueue` of the same database, or its name, for the watches that name none.
+        now: the time; aware.
+        rng: for the jitter between retries of `run`.
+        stopwatch: monotonic seconds, for the durations in reports.
+
+    Raises:
+        InvalidInput: the queue is refused, or there is no scheduler for this engine yet.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        queue: PriorityQueue[Any, Any] | str | None = None,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        rng: Random | None = None,
+        stopwatch: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.db = db
+        self.queue_name = _queue_name(db, queue)
+        self._clock = now
+        self._rng = rng or Random()
+        self._stopwatch = stopwatch
+        self._engine = _engine_for(db)
+        self._metrics = SchedulerMetrics()
+        self._metrics_lock = threading.Lock()
+        self.operations = SchedulerOperations(SchedulerSettings(self.queue_name, self._engine, self._now))
+
+    def __repr__(self) -> str:
+        return f"Scheduler({self.db!r}, {self.queue_name!r})"
+
+    # -- watches -------------------------------------------------------------------------------------------------------
+
+    def add_watch(
+        self,
+        name: str,
+        interval: float | None = None,
+        *,
+        cron: str | None = None,
+        timezone: str = "UTC",
+        queue: str | None = None,
+        priority: int = 0,
+        payload: Any = None,
+        enabled: bool = True,
+        start_at: datetime | None = None,
+    ) -> int:
+        """Add a watch, or change the one of this name; the arguments are the fields of `Watch`. Returns its id."""
+        watch = Watch(name, interval, cron, timezone, queue, priority, payload, enabled, start_at)
+        return self.add_watches_bulk([watch])[0]
+
+    def add_watches_bulk(self, watches: Iterable[Watch], *, connection: Connection | None = None) -> list[int]:
+        """Add watches, or change those that are there, all or none.
+
+        A watch that is there takes all new settings, `enabled` among them, and keeps its next slot unless its
+        schedule (the interval, or the cron expression and its time zone) has changed.
+
+        Args:
+            watches: of several with one name, the last one counts.
+            connection: a SQLAlchemy connection in a transaction of yours.
+
+        Returns:
+            The id of each watch, in input order.
+
+        Raises:
+            InvalidInput: a watch is refused; none is written.
+        """
+        return self._write(self.operations.add_watch, watches, connection)
+
+    def remove_watches(self, names: Iterable[str], *, connection: Connection | None = None) -> list[bool]:
+        """Delete watches with their ingest states; their jobs stay. False: there was no such watch."""
+        return self._write(self.operations.remove_watch, names, connection)
+
+    def pause_watches(self, names: Iterable[str], *, connection: Connection | None = None) -> list[bool]:
+        """Let no more slots of these watches come. False: there is no such watch."""
+        return self._write(self.operations.pause_watch, names, connection)
+
+    def resume_watches(self, names: Iterable[str], *, connection: Connection | None = None) -> list[bool]:
+        """Undo `pause_watches`; slots missed meanwhile bring one job. False: there is no such watch."""
+        return self._write(self.operations.resume_watch, names, connection)
+
+    def watches(self, names: Iterable[str] | None = None) -> dict[str, WatchStatus]:
+        """The watches of these names that there are, or all, by name."""
+        return {
+            name: WatchStatus(
+                watch_id,
+                Watch(
+                    name,
+                    interval=None if interval is None else interval / 1_000_000,
+                    cron=cron,
+                    timezone=timezone,
+                    queue=queue,
+                    priority=priority,
+                    payload=decode_payload(payload),
+                    enabled=bool(enabled),
+                ),
+                from_microseconds(next_due_at),
+            )
+            for watch_id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload in (
+                self._engine.watches(self.db, self._names(names))
+            )
+        }
+
+    # -- ingest states -------------------------------------------------------------------------------------------------
+
+    def update_ingest_state(
+        self,
+        watch: str,
+        *,
+        cursor: str | None = None,
+        etag: str | None = None,
+        succeeded_at: datetime | None = None,
+        error: BaseException | str | None = None,
+    ) -> bool:
+        """Note a success or an error of one watch; the arguments are the fields of `IngestState`."""
+        return self.update_ingest_states_bulk([IngestState(watch, cursor, etag, succeeded_at, error)])[0]
+
+    def update_ingest_states_bulk(
+        self, states: Iterable[IngestState], *, connection: Connection | None = None
+    ) -> list[bool]:
+        """Note successes and errors, in order.
+
+        A success sets `last_success_at`, clears `last_error` and ends the count of failures; an error sets
+        `last_error` and adds one to the count. Both move the cursor and the etag where one is given.
+
+        Args:
+            states: several may be of one watch.
+            connection: a SQLAlchemy connection in a transaction of yours: the cursor then moves together with the rows
+                that were ingested, or not at all.
+
+        Returns:
+            For each, in input order: True, or False if there is no such watch.
+
+        Raises:
+            InvalidInput: a state is refused; none is written.
+        """
+        return self._write(self.operations.update_ingest_state, states, connection)
+
+    def ingest_states(self, names: Iterable[str] | None = None) -> dict[str, IngestStatus]:
+        """What is known of the ingests of these watches, or of all, by name. Watches without any are left out."""
+        return {
+            name: IngestStatus(
+                cursor,
+                etag,
+                None if last_success_at is None else from_microseconds(last_success_at),
+                last_error,
+                failures,
+                from_microseconds(updated_at),
+            )
+            for name, cursor, etag, last_success_at, last_error, failures, updated_at in (
+                self._engine.ingest_states(self.db, self._names(names))
+            )
+        }
+
+    # -- ticks ---------------------------------------------------------------------------------------------------------
+
+    def tick(self, now: datetime | None = None, *, limit: int = 100_000) -> TickReport:
+        """Enqueue a job for each watch whose slot has come, and move it on to its first slot after now.
+
+        It sends the same few statements for any number of due watches, and next to none when nothing is due.
+
+        Args:
+            now: aware; None: the clock's time, read once nobody else can tick.
+            limit: 1 … 1,000,000 watches; the oldest slots go first, and the report says if there are more.
+
+        Raises:
+            InvalidInput: an argument is refused.
+            DatabaseError: the database failed; nothing was enqueued, and the slots are still due.
+        """
+        moment = None if now is None else to_microseconds(now, "now")
+        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        started = self._stopwatch()
+        try:
+            with self.db.driver_transaction() as connection:
+                now_us = self._now() if moment is None else moment
+                ticked = tick(self._engine, connection, now_us, limit)
+        except Exception as error:
+            failure = as_perflab_error(error, "a tick")
+            if isinstance(failure, DatabaseError):
+                with self._metrics_lock:
+                    self._metrics = replace(self._metrics, failures=self._metrics.failures + 1)
+            if failure is None or failure is error:
+                raise
+            raise failure from error
+        report = TickReport(
+            due=ticked.due,
+            enqueued=ticked.enqueued,
+            skipped=ticked.due - ticked.enqueued,
+            late=ticked.late,
+            round_trips=ticked.round_trips,
+            seconds=self._stopwatch() - started,
+            more=ticked.more,
+            lag_seconds=ticked.lag_us / 1_000_000,
+        )
+        self._count(report)
+        if self.db.events:
+            self.db.events.emit(
+                TickCompleted(
+                    report.due, report.enqueued, report.skipped, report.late, report.round_trips, report.seconds
+                )
+            )
+        return report
+
+    def run(self, *, interval: float = 1.0, stop: threading.Event | None = None) -> None:
+        """Tick until stopped: every `interval` seconds, and at once again while more is due than one tick takes.
+
+        The waits do not depend on the clock. A failure that may pass is logged and tried again after a growing pause.
+
+        Args:
+            interval: seconds from the start of a tick to the start of the next.
+            stop: ends it once it is set; a tick at work is finished first. None: runs until an exception, such as
+                KeyboardInterrupt.
+
+        Raises:
+            DatabaseError: of a kind that does not pass by itself.
+        """
+        check_number(interval, "interval", above_low=True, high=threading.TIMEOUT_MAX)
+        stop = stop or threading.Event()
+        failures = 0
+        while not stop.is_set():
+            try:
+                report = self.tick()
+            except TransientError as error:
+                failures += 1
+                pause = RETRY_BACKOFF.delay_seconds(failures, self._rng)
+                logger.warning("%s (failure %d in a row; the next tick is in %.1f s)", error, failures, pause)
+            else:
+                failures = 0
+                pause = 0.0 if report.more else max(0.0, interval - report.seconds)
+            stop.wait(pause)
+
+    def metrics(self) -> SchedulerMetrics:
+        """What the ticks of this object came to so far."""
+        return self._metrics
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return to_microseconds(self._clock(), "the time that now() returned")
+
+    def _write(
+        self, operation: SchedulerOperation[Item, Result], items: Iterable[Item], connection: Connection | None
+    ) -> list[Result]:
+        return self.db.apply(operation, _each(items), connection=connection)
+
+    def _names(self, names: Iterable[str] | None) -> list[str] | None:
+        return None if names is None else list(map(check_name, _each(names)))
+
+    def _count(self, report: TickReport) -> None:
+        with self._metrics_lock:
+            known = self._metrics
+            self._metrics = replace(
+                known,
+                ticks=known.ticks + 1,
+                due=known.due + report.due,
+                enqueued=known.enqueued + report.enqueued,
+                skipped=known.skipped + report.skipped,
+                late=known.late + report.late,
+                round_trips=known.round_trips + report.round_trips,
+                seconds=known.seconds + report.seconds,
+                lag_seconds=report.lag_seconds,
+            )
+
+
+def _queue_name(db: Database, queue: PriorityQueue[Any, Any] | str | None) -> str | None:
+    if queue is None:
+        return None
+    if isinstance(queue, PriorityQueue):
+        if queue.db is not db and queue.db.url != db.url:
+            raise InvalidInput(
+                f"the queue {queue.name!r} is in the database {queue.db.url!r} and the watches in {db.url!r}: "
+                "use one database, so that a slot and its job are written together"
+            )
+        return queue.name
+    return check_identifier(queue, "the queue of the scheduler")
+
+
+def _each(items: Iterable[Item]) -> Iterable[Item]:
+    if not isinstance(items, Iterable) or isinstance(items, str | bytes):
+        raise InvalidInput(f"{items!r:.80} is one thing where many are taken: give a list")
+    return items
+
+
+def _engine_for(db: Database) -> SchedulerEngine:
+    if db.engine_name == "sqlite":
+        return SQLiteSchedulerEngine()
+    raise InvalidInput(f"there is no scheduler for {db.engine_name!r} yet: open a SQLite database")

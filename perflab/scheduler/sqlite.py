@@ -1,0 +1,119 @@
+"""The scheduler on SQLite."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import chain
+from typing import Any
+
+from perflab.database.database import Database
+from perflab.database.operation import DriverConnection
+from perflab.database.statements import load_statements
+from perflab.scheduler.engine import Due, DueCron, IngestRow, StoredIngestState, StoredWatch, WatchRow
+
+ROWS_PER_STATEMENT = 50
+"""Measured with 1,000 rows: a watch costs 2.1 µs with one row for each statement, 1.6 with 10, 1.5 with 50; an ingest
+state 1.4, 1.0 and 0.9."""
+JOB_ATTEMPTS = 5
+"""As a `NewJob` has."""
+
+_SQL = load_statements("perflab.scheduler", "sqlite")
+
+
+class SQLiteSchedulerEngine:
+    """The statements of `sqlite.sql`, with their parameters and results."""
+
+    def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> list[int]:
+        last_of_name = {row[0]: row for row in rows}
+        before = _largest_id(connection)
+        _write(connection, "add_watches", list(last_of_name.values()), now)
+        new = _largest_id(connection) - before
+        if new == len(rows):
+            # All are new. Each took the largest id plus one, under the write lock and in their order.
+            return list(range(before + 1, before + new + 1))
+        id_of_name = dict(connection.execute(_SQL["watch_ids"], (_json_array(last_of_name),)).fetchall())
+        return [id_of_name[row[0]] for row in rows]
+
+    def update_ingest_states(self, connection: DriverConnection, rows: Sequence[IngestRow], now: int) -> list[bool]:
+        if _write(connection, "update_ingest_states", rows, now) == len(rows):
+            return [True] * len(rows)
+        names = {row[0] for row in rows}
+        known = dict(connection.execute(_SQL["watch_ids"], (_json_array(names),)).fetchall())
+        return [row[0] in known for row in rows]
+
+    def remove_watches(self, connection: DriverConnection, names: Sequence[str]) -> list[bool]:
+        removed = {name for (name,) in connection.execute(_SQL["remove_watches"], (_json_array(names),))}
+        results = []
+        for name in names:
+            results.append(name in removed)
+            removed.discard(name)
+        return results
+
+    def enable_watches(self, connection: DriverConnection, names: Sequence[str], *, enabled: bool) -> list[bool]:
+        rows = connection.execute(_SQL["enable_watches"], (_json_array(names), int(enabled)))
+        known = {name for (name,) in rows}
+        return [name in known for name in names]
+
+    def due(self, connection: DriverConnection, now: int, limit: int) -> Due:
+        watches, crons, late, oldest, more = connection.execute(_SQL["due"], (now, limit)).fetchone()
+        return Due(watches, crons, late, oldest, bool(more))
+
+    def enqueue_due(self, connection: DriverConnection, now: int, limit: int) -> int:
+        return connection.execute(_SQL["enqueue_due"], (now, limit, JOB_ATTEMPTS)).rowcount
+
+    def advance_intervals(self, connection: DriverConnection, now: int, limit: int) -> None:
+        connection.execute(_SQL["advance_intervals"], (now, limit))
+
+    def due_crons(self, connection: DriverConnection, now: int, limit: int) -> list[DueCron]:
+        return list(map(DueCron._make, connection.execute(_SQL["due_crons"], (now, limit))))
+
+    def advance_crons(self, connection: DriverConnection, slots: Sequence[tuple[int, int | None]]) -> None:
+        connection.execute(_SQL["advance_crons"], (json.dumps(slots),))
+
+    def watches(self, database: Database, names: Sequence[str] | None) -> list[StoredWatch]:
+        return _read(database, "watches", names)
+
+    def ingest_states(self, database: Database, names: Sequence[str] | None) -> list[StoredIngestState]:
+        return _read(database, "ingest_states", names)
+
+
+def _write(connection: DriverConnection, name: str, rows: Sequence[tuple[Any, ...]], now: int) -> int:
+    """Run a statement with many rows at a time, and return how many rows it changed.
+
+    The last statement has 1 … ROWS_PER_STATEMENT rows; all before it are full, and the driver prepares those once.
+    """
+    if not rows:
+        return 0
+    last = (len(rows) - 1) // ROWS_PER_STATEMENT * ROWS_PER_STATEMENT
+    changed = 0
+    if last:
+        full = [
+            (now, *chain.from_iterable(rows[start : start + ROWS_PER_STATEMENT]))
+            for start in range(0, last, ROWS_PER_STATEMENT)
+        ]
+        changed = connection.executemany(_statement(name, ROWS_PER_STATEMENT), full).rowcount
+    rest = (now, *chain.from_iterable(rows[last:]))
+    return changed + connection.execute(_statement(name, len(rows) - last), rest).rowcount
+
+
+@cache
+def _statement(name: str, rows: int) -> str:
+    return re.sub(r"(?<=VALUES )\([?, ]+\)", lambda row: ", ".join([row[0]] * rows), _SQL[name])
+
+
+def _read(database: Database, name: str, names: Sequence[str] | None) -> list[Any]:
+    if names is None:
+        return database.fetch(_SQL[name])
+    return database.fetch(_SQL[f"{name}_named"], (_json_array(names),))
+
+
+def _largest_id(connection: DriverConnection) -> int:
+    largest: int = connection.execute(_SQL["largest_watch_id"]).fetchone()[0]
+    return largest
+
+
+def _json_array(names: Iterable[str]) -> str:
+    return json.dumps(list(names), ensure_ascii=False)
