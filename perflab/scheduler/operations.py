@@ -220,7 +220,7 @@ def _cron(watch: Watch) -> str:
     if watch.interval is not None:
         raise InvalidInput(f"watch {watch.name!r} has both an interval and a cron expression: give one of them")
     try:
-        next_slot(watch.cron, find_timezone(watch.timezone), 0)
+        next_slot(watch.cron, find_timezone(watch.timezone), 0)  # has it any?
     except InvalidInput as refused:
         raise InvalidInput(f"watch {watch.name!r}: {refused}") from None
     return watch.cron
