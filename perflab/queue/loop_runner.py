@@ -51,11 +51,10 @@ class LoopRunner:
         """Cancel the tasks of all running jobs."""
         self._loop.call_soon_threadsafe(self._cancel_all)
 
-    def close(self, timeout_seconds: float) -> bool:
-        """End the loop when its jobs have ended; False if some still run after the timeout."""
+    def close(self, timeout_seconds: float) -> None:
+        """End the loop when its jobs have ended, and wait for that; what takes longer is left alone."""
         self._loop.call_soon_threadsafe(self._begin_closing)
         self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
 
     # -- all below runs in the loop's thread ---------------------------------------------------------------------------
 

@@ -53,14 +53,13 @@ class ThreadRunner:
     def cancel(self) -> None:
         """A thread cannot be interrupted: what runs, runs."""
 
-    def close(self, timeout_seconds: float) -> bool:
-        """End the threads after their present job; False if some are still in it after the timeout."""
+    def close(self, timeout_seconds: float) -> None:
+        """End the threads after their present job, and wait for that; what takes longer is left alone."""
         for _ in self._threads:
             self._backlog.put(None)
         deadline = time.monotonic() + timeout_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
         while (job := self._backlog.get()) is not None:

@@ -8,6 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -161,19 +162,18 @@ class Worker:
         self._in_hand = JobsInHand(self._hand_changed)
         batcher = RequestBatcher(self._queue.db, self._batch_size, self._flush_interval)
         acknowledger = Acknowledger(self._queue, batcher, self._in_hand)
-        try:
-            runner = self._start_runner(acknowledger)
+        with ExitStack() as closing:
+            closing.callback(batcher.close, LONGEST_CLOSE_SECONDS)
             keeper = LeaseKeeper(
                 self._queue, self._in_hand, self._lease, lambda lost: acknowledger.count("stale", len(lost)), self._rng
             )
+            closing.callback(keeper.close)
+            runner = self._start_runner(acknowledger)
             try:
                 self._claim(runner, until_empty=until_empty)
             finally:
                 self._drain(runner, acknowledger)
-                batcher.close(LONGEST_CLOSE_SECONDS)
-                keeper.close()
-        finally:
-            batcher.close(LONGEST_CLOSE_SECONDS)
+                batcher.close(LONGEST_CLOSE_SECONDS)  # while their leases are still kept
         ends = acknowledger.ends()
         return WorkerReport(
             claimed=self._claimed,
@@ -251,7 +251,8 @@ class Worker:
         while self._in_hand.running and self._stops < 2 and (left := deadline - self._monotonic()) > 0:
             self._wakeup.wait(left)
         unended = self._in_hand.take_running()
+        if unended:
+            logger.warning("%d jobs are given back while their handlers still run", len(unended))
         runner.cancel()
         acknowledger.release(unended)
-        if not runner.close(CANCELLED_HANDLER_SECONDS) and unended:
-            logger.warning("%d jobs were given back while their handlers still run", len(unended))
+        runner.close(CANCELLED_HANDLER_SECONDS)  # threads that have just finished a job get to acknowledge it

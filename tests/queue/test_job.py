@@ -1,0 +1,32 @@
+import re
+
+from perflab.database.database import Database
+from perflab.queue.job import TRANSITIONS, JobState, QueueCounts
+
+
+def test_the_states_are_those_that_the_table_allows(database: Database) -> None:
+    ((sql,),) = database.fetch("SELECT sql FROM sqlite_master WHERE name = 'perflab_jobs'")
+    (allowed,) = re.findall(r"state IN \(([^)]*)\)", sql)
+    assert set(re.findall(r"\w+", allowed)) == set(JobState)
+
+
+def test_no_transition_is_listed_twice() -> None:
+    steps = [(step.source, step.operation, step.target) for step in TRANSITIONS]
+    assert len(steps) == len(set(steps))
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    for state in JobState:
+        assert any(step.target is state and step.source is not state for step in TRANSITIONS)
+        assert any(step.source is state and step.target is not state for step in TRANSITIONS)
+
+
+def test_every_state_leads_to_an_end() -> None:
+    ending: set[JobState | None] = {None}
+    while more := {step.source for step in TRANSITIONS if step.target in ending and step.source} - ending:
+        ending |= more
+    assert ending >= set(JobState)
+
+
+def test_unfinished_jobs_are_all_but_the_dead() -> None:
+    assert QueueCounts(scheduled=1, ready=10, running=100, dead=1000).unfinished == 111

@@ -1,0 +1,63 @@
+"""The plan that SQLite chooses for every statement, on tables that mislead it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from perflab.database.database import Database
+from perflab.database.statements import load_statements
+
+STATEMENTS = load_statements("perflab.queue", "sqlite")
+BY_ID = "SEARCH perflab_jobs USING INTEGER PRIMARY KEY (rowid=?)"
+EXPECTED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "held_keys": (("q", '["a"]'), "SEARCH perflab_jobs USING INDEX perflab_jobs_key (queue=? AND key=?)"),
+    "promote": (("q", 9, 9), "perflab_jobs_scheduled (queue=? AND run_at<?)"),
+    "claim": (("q", 9, 9, "w"), "perflab_jobs_ready (queue=?)"),
+    "mark_done": (("[1]", 1), BY_ID),
+    "release": (("[1]", 1, 9), BY_ID),
+    "extend_lease": (("[1]", 1, 9), BY_ID),
+    "mark_error": (('[[1, 1, 9, "x"]]', 9), BY_ID),
+    "cancel": (("[1]", "q"), BY_ID),
+    "retry": (("[1]", "q", 1, 9), BY_ID),
+    "rescue_expired": (("q", 9, 9), "perflab_jobs_running (queue=? AND lease_until<?)"),
+    "purge": (("q", 9, 9), "perflab_jobs_dead (queue=? AND run_at<?)"),
+    "counts": (("q",), "perflab_jobs_ready (queue=?)"),
+}
+
+
+@pytest.fixture(scope="module", params=["ready", "scheduled", "running", "dead", "mixed"])
+def deep_table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """20,000 jobs of one queue, all in one state (then its column looks useless to the planner), or in all four."""
+    states = ["ready", "scheduled", "running", "dead"] if request.param == "mixed" else [request.param]
+    with Database.open(f"sqlite:///{tmp_path_factory.mktemp('plans') / 'deep.db'}") as database:
+        database.create_schema()
+        with database.driver_transaction() as connection:
+            connection.executemany(
+                "INSERT INTO perflab_jobs (queue, priority, run_at, state, attempt, max_attempts, lease_until, key, "
+                "payload, enqueued_at) VALUES ('q', ?, ?, ?, 1, 5, ?, ?, '1', 0)",
+                [
+                    (number % 5, number, states[number % len(states)], number, f"k{number}" if number % 2 else None)
+                    for number in range(20_000)
+                ],
+            )
+        yield database
+
+
+def test_every_statement_but_the_insert_has_a_guard() -> None:
+    assert STATEMENTS.keys() - EXPECTED.keys() == {"enqueue"}
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+def test_no_statement_reads_more_than_it_needs(deep_table: Database, analysed: bool) -> None:
+    with deep_table.driver_transaction() as connection:
+        if analysed:
+            connection.execute("ANALYZE")
+            connection.execute("ANALYZE sqlite_schema")  # loads the new statistics
+        for name, (parameters, expected) in EXPECTED.items():
+            rows = connection.execute(f"EXPLAIN QUERY PLAN {STATEMENTS[name]}", parameters).fetchall()
+            plan = [step for *_, step in rows]
+            assert any(expected in step for step in plan), (name, plan)
+            assert not [step for step in plan if "TEMP B-TREE" in step], (name, plan)
+            assert not [step for step in plan if "SCAN perflab_jobs" in step], (name, plan)
+            assert all("=?" in step for step in plan if "perflab_jobs" in step), (name, plan)
