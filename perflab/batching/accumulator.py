@@ -88,6 +88,11 @@ class Accumulator(Generic[T]):
         return self._waiting_bytes + self._in_flight_bytes
 
     @property
+    def in_flight(self) -> int:
+        """Items of batches that are not settled."""
+        return self._in_flight_items
+
+    @property
     def closing(self) -> bool:
         return self._closing
 
@@ -114,9 +119,9 @@ class Accumulator(Generic[T]):
         """
         if self._closing:
             raise LifecycleError("the batcher is closed: it accepts no more items")
+        self._waiting_bytes += size
         self._waiting.append(Entry(item, size, now, self._next_number))
         self._next_number += 1
-        self._waiting_bytes += size
 
     def flush(self) -> int:
         """Make everything accepted so far due, and return the ticket to ask `reached` with."""
@@ -180,7 +185,7 @@ class Accumulator(Generic[T]):
             while len(entries) < count and size + waiting[0].size <= limits.batch_bytes:
                 size += waiting[0].size
                 entries.append(waiting.popleft())
-        batch_bytes = sum(entry.size for entry in entries) if limits.measures_bytes else 0
+        batch_bytes = sum(entry.size for entry in entries) if self._waiting_bytes else 0
         for entry in entries:
             entry.attempts += 1
         batch = Batch(

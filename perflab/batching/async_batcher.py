@@ -6,20 +6,21 @@ import asyncio
 import atexit
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any, Self, TypeVar, get_args, overload
 
 from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
 from perflab.batching.batcher import DrainReport, Overflow
-from perflab.batching.delivery import Delivery, Submission, SubmissionBatch, Written
+from perflab.batching.delivery import Delivery, Submission, SubmissionBatch, Written, abandon, resolve
 from perflab.batching.limits import make_limits
+from perflab.batching.loop_writer import LoopWriter
 from perflab.batching.metrics import BatchingMetrics, FlushTally
 from perflab.batching.retry import RetryPolicy
 from perflab.database.core_write import CoreStatement, CoreWrites, Row
 from perflab.database.database import Database
 from perflab.database.operation import Operation
+from perflab.database.values import check_number
 from perflab.errors import BufferFull, InvalidInput, LifecycleError
 
 Item = TypeVar("Item")
@@ -78,8 +79,9 @@ class AsyncRequestBatcher:
         self._timer: asyncio.TimerHandle | None = None
         self._writing = False
         self._closing = False
+        self._gave_up = False  # close() ran out of time: what comes back undecided is not tried again
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
-        self._writer: ThreadPoolExecutor | None = None
+        self._writer = LoopWriter(self._delivery.write)
         self._report: DrainReport | None = None
         self._at_exit = at_exit.register(self)
 
@@ -119,6 +121,8 @@ class AsyncRequestBatcher:
 
     async def wait_for_room(self) -> None:
         """Return once the buffer has room and nobody waits in line."""
+        self._bind_loop()
+        self._adopt()
         await self._wait_until(lambda: not self._arrivals and self._accumulator.room > 0)
 
     def _begin_turn(self) -> None:
@@ -141,6 +145,8 @@ class AsyncRequestBatcher:
     def _submits_without_a_look(self, room: int) -> int:
         if room <= 0:  # they stand in line, and there is nothing to see until a batch is written
             return self._limits.batch_size
+        if self._limits.max_pending_bytes is not None:
+            return 1  # the next item may be large
         to_full_batch = self._limits.batch_size - self._accumulator.waiting
         return room if self._writing or to_full_batch <= 0 else min(room, to_full_batch)
 
@@ -168,7 +174,9 @@ class AsyncRequestBatcher:
                     operation = self._core_writes.operation(operation)  # noqa: PLW2901  # the same thing, resolved
                 size = operation.size_bytes(item) if self._limits.measures_bytes else 0
             except Exception as error:  # noqa: BLE001  # it belongs to this item alone
-                future.set_exception(error)
+                self._tally.add(None, failed=1)
+                if self._loop is not None and not self._loop.is_closed():
+                    future.set_exception(error)
                 continue
             accumulator.add(Submission(operation, item, future), now, size)
             room = accumulator.room if self._limits.measures_bytes else room - 1
@@ -197,6 +205,8 @@ class AsyncRequestBatcher:
         Raises:
             TimeoutError: it is not within `timeout` seconds; nothing is lost, the items stay with the batcher.
         """
+        if timeout is not None:
+            check_number(timeout, "timeout")
         self._bind_loop()
         last_in_line = self._arrivals[-1] if self._arrivals else None
         self._adopt()
@@ -211,8 +221,12 @@ class AsyncRequestBatcher:
             return last_in_line is None and self._accumulator.reached(ticket)
 
         self._write_next()
-        async with asyncio.timeout(timeout):
-            await self._wait_until(reached)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._wait_until(reached)
+        except TimeoutError:
+            pending = self._accumulator.pending + len(self._arrivals)
+            raise TimeoutError(f"the flush did not end within {timeout:g} s: {pending} items are pending") from None
 
     async def close(self, timeout: float | None = None) -> DrainReport:
         """Accept nothing more, write what waits, and say how it ended. Calling it again returns the same report.
@@ -220,9 +234,11 @@ class AsyncRequestBatcher:
         Args:
             timeout: seconds to wait; None waits until all is decided, at the longest the delivery timeout of an item.
         """
-        self._bind_loop()
         if self._report is not None:
             return self._report
+        if timeout is not None:
+            check_number(timeout, "timeout")
+        self._bind_loop()
         self._closing = True
         self._credit = 0
         before = self._tally.metrics(0)
@@ -232,25 +248,20 @@ class AsyncRequestBatcher:
         except TimeoutError:
             drained = False
         self._accumulator.close()
-        abandoned = [entry.item.future for entry in self._accumulator.abandon()]
-        abandoned += [future for _, _, future in self._arrivals]
+        self._gave_up = True
+        futures = [entry.item.future for entry in self._accumulator.abandon()]
+        futures += [future for _, _, future in self._arrivals]
         self._arrivals.clear()
-        still_in_flight = self._accumulator.pending
-        for future in abandoned:
-            if not future.done():
-                future.set_exception(
-                    LifecycleError(f"the batcher was closed before this item could be delivered ({timeout} s)")
-                )
+        abandoned = abandon(futures)
         if self._timer is not None:
             self._timer.cancel()
-        if self._writer is not None:
-            self._writer.shutdown(wait=drained)
-        self._tally.add_failed(len(abandoned))
+        self._writer.shutdown(wait_for_thread=drained)
+        self._tally.add(None, failed=abandoned)
         after = self._tally.metrics(0)
         self._report = DrainReport(
             delivered=after.items - before.items,
-            failed=after.failed - before.failed - len(abandoned),
-            abandoned=len(abandoned) + still_in_flight,
+            failed=after.failed - before.failed - abandoned,
+            abandoned=abandoned + self._accumulator.pending,
         )
         atexit.unregister(self._at_exit)
         return self._report
@@ -276,23 +287,13 @@ class AsyncRequestBatcher:
                 self._timer = self._loop.call_later(max(0.0, due - now), self._write_next)
             return
         self._writing = True
-        if self._writer is None:
-            self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="perflab-flusher")
-        writing = self._loop.run_in_executor(self._writer, self._delivery.write, batch)
-        writing.add_done_callback(lambda done: self._written(batch, done))
+        self._writer.start(self._loop, batch, self._written)
 
-    def _written(self, batch: SubmissionBatch, done: asyncio.Future[Written]) -> None:
+    def _written(self, batch: SubmissionBatch, written: Written) -> None:
         self._writing = False
-        written = Written(undecided=list(batch.entries)) if done.cancelled() else done.result()
-        for entry, result in written.delivered:
-            if not entry.item.future.done():
-                entry.item.future.set_result(result)
-        for entry, error in written.failed:
-            if not entry.item.future.done():
-                entry.item.future.set_exception(error)
+        resolve(written)
         self._settle(batch, written)
         self._adopt()
-        self._write_next()
         waiters, self._waiters = self._waiters, []
         for reached, waiter in waiters:
             if waiter.done():
@@ -301,14 +302,15 @@ class AsyncRequestBatcher:
                 waiter.set_result(None)
             else:
                 self._waiters.append((reached, waiter))
+        self._write_next()  # after the waiters, whose barriers may have moved
 
     def _settle(self, batch: SubmissionBatch, written: Written) -> None:
-        self._accumulator.settle(batch, written.undecided, written.resume_at)
-        if written.flush is None:
-            self._tally.add_failed(len(written.failed))
-        else:
-            self._tally.add(written.flush, failed=len(written.failed))
+        if written.flush is not None:
             self._delivery.emit(written.flush)
+        given_up = written.undecided if self._gave_up else []
+        abandon(entry.item.future for entry in given_up)
+        self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)
+        self._tally.add(written.flush, failed=len(written.failed) + len(given_up))
 
     async def _wait_until(self, reached: Callable[[], bool]) -> None:
         self._bind_loop()
@@ -317,18 +319,24 @@ class AsyncRequestBatcher:
             self._waiters.append((reached, waiter))
             await waiter
 
-    def drain_at_exit(self, timeout: float) -> None:
+    def drain_at_exit(self, timeout: float) -> int:
         """Write what waits when the loop is gone. Futures belong to that loop, and stay as they are."""
         self._closing = True
-        self._adopt()
-        ticket = self._accumulator.close()
+        failed_before = self._tally.metrics(0).failed
         deadline = self._clock() + timeout
-        while not self._accumulator.reached(ticket) and self._clock() < deadline:
+        if (unannounced := self._writer.take_unannounced(timeout)) is not None:
+            self._settle(*unannounced)
+        while self._clock() < deadline:
+            self._adopt()
+            self._accumulator.flush()
             batch = self._accumulator.take(self._clock())
-            if batch is None:
-                time.sleep(0.001)  # a passing failure is waited out
-            else:
+            if batch is not None:
                 self._settle(batch, self._delivery.write(batch))
+            elif not self._accumulator.waiting:
+                break
+            else:
+                time.sleep(0.001)  # a passing failure is waited out
+        return self.metrics().pending + self._tally.metrics(0).failed - failed_before
 
 
 def _no_loop() -> asyncio.Future[Any]:

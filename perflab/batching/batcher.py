@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,16 @@ from typing import Any, Literal, Self, TypeVar, get_args, overload
 
 from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
-from perflab.batching.delivery import Delivery, Submission, SubmissionBatch, Written
+from perflab.batching.delivery import (
+    Delivery,
+    Submission,
+    SubmissionBatch,
+    Written,
+    abandon,
+    interrupted,
+    resolve,
+)
+from perflab.batching.inline_future import InlineFuture
 from perflab.batching.interrupts import interrupts_deferred
 from perflab.batching.limits import make_limits
 from perflab.batching.metrics import BatchingMetrics, FlushTally
@@ -51,7 +61,7 @@ class RequestBatcher:
 
     `submit` checks the operation; the batch checks its items as it leaves, so that the caller's thread does not pay for
     it. An item that is refused, or that the database rejects, fails alone, with its own error in its own future.
-    A cancelled future takes its item back unless the batch has left.
+    A cancelled future takes its item back unless the batch has left. Do not change an item after submitting it.
 
     Args:
         database: where to write.
@@ -62,7 +72,8 @@ class RequestBatcher:
         max_pending_bytes: the same in bytes; measured only if stated.
         overflow: what `submit` does when the buffer is full: "block" until there is room, or "raise" `BufferFull`.
         retry: back-off and overall deadline after passing failures.
-        mode: "threads", or "inline": no thread, batches are written by the threads that submit, flush and close.
+        mode: "threads", or "inline": no thread, batches are written by the threads that submit, flush, close, or ask a
+            future for its result. (`concurrent.futures.wait` does not ask, and would wait for the others.)
         clock: monotonic seconds.
         sleep: used in inline mode, between attempts.
         random: for the jitter of the back-off.
@@ -106,8 +117,11 @@ class RequestBatcher:
         self._progress = threading.Condition(self._lock)  # producers, flush and close wait here
         self._inline = mode == "inline"
         self._writing = threading.Lock()  # inline: one thread writes at a time, so that batches keep their order
+        self._writing_thread: int | None = None
         self._flusher: threading.Thread | None = None
+        self._gave_up = False  # close() ran out of time: what comes back undecided is not tried again
         self._report: DrainReport | None = None
+        self._process_id = os.getpid()
         self._at_exit = at_exit.register(self)
 
     def __enter__(self) -> Self:
@@ -140,22 +154,27 @@ class RequestBatcher:
         Raises:
             InvalidInput: the operation cannot be batched.
             BufferFull: the buffer is full, and stayed so for `timeout`.
-            LifecycleError: the batcher is closed.
+            LifecycleError: the batcher is closed, or was made before a fork.
         """
+        if os.getpid() != self._process_id:
+            raise self._forked()
         if not hasattr(operation, "apply"):
             operation = self._core_writes.operation(operation)
         if self._flusher is None and not self._inline:
             self._start_flusher()
-        future: Future[Any] = _InlineFuture(self) if self._inline else Future()
+        future: Future[Any] = InlineFuture(self.flush) if self._inline else Future()
         size = operation.size_bytes(item) if self._limits.measures_bytes else 0
+        deadline = None if timeout is None else self._clock() + check_number(timeout, "timeout")
         accumulator = self._accumulator
-        with self._lock:
-            if accumulator.room <= 0:
-                self._wait_for_room(timeout)
-            accumulator.add(Submission(operation, item, future), self._clock(), size)
-            # The flusher sleeps until the first item comes, and then until that one is old or the batch is full.
-            if accumulator.waiting in (1, self._limits.batch_size) or self._limits.measures_bytes:
-                self._work.notify()
+        while True:
+            with self._lock:
+                if accumulator.room > 0 or accumulator.closing:
+                    accumulator.add(Submission(operation, item, future), self._clock(), size)
+                    # The flusher sleeps until the first item comes, and then until that is old or the batch is full.
+                    if accumulator.waiting in (1, self._limits.batch_size) or self._limits.measures_bytes:
+                        self._work.notify()
+                    break
+            self._wait_for_room(deadline)
         if self._inline:
             self._write_due()
         return future
@@ -167,13 +186,15 @@ class RequestBatcher:
 
         Raises:
             TimeoutError: it is not within `timeout` seconds; nothing is lost, the items stay with the batcher.
-            LifecycleError: called from a callback of a future, which runs in the thread that would have to write.
+            LifecycleError: called from a callback of a future, which runs in the thread that would have to write, or
+                after a fork.
         """
-        self._refuse_in_flusher("flush")
+        deadline = None if timeout is None else self._clock() + check_number(timeout, "timeout")
+        self._refuse_in_callback("flush")
         with self._lock:
             ticket = self._accumulator.flush()
             self._work.notify()
-        if not self._wait_until(lambda: self._accumulator.reached(ticket), timeout):
+        if not self._wait_until(lambda: self._accumulator.reached(ticket), deadline):
             raise TimeoutError(
                 f"the flush did not end within {timeout:g} s: {self._accumulator.pending} items are pending"
             )
@@ -183,8 +204,14 @@ class RequestBatcher:
 
         Args:
             timeout: seconds to wait; None waits until all is decided, at the longest the delivery timeout of an item.
+
+        Raises:
+            LifecycleError: called from a callback of a future.
         """
-        self._refuse_in_flusher("close")
+        deadline = None if timeout is None else self._clock() + check_number(timeout, "timeout")
+        if os.getpid() != self._process_id:  # the items are the parent's
+            return DrainReport(0, 0, 0)
+        self._refuse_in_callback("close")
         with self._lock:
             if self._report is not None:
                 return self._report
@@ -192,31 +219,30 @@ class RequestBatcher:
             self._accumulator.close()
             self._work.notify()
             self._progress.notify_all()
-        drained = self._wait_until(lambda: not self._accumulator.pending, timeout)
+        drained = self._wait_until(lambda: not self._accumulator.pending, deadline)
         with self._lock:
-            abandoned = self._accumulator.abandon()
+            futures = [entry.item.future for entry in self._accumulator.abandon()]
             still_in_flight = self._accumulator.pending
+            self._gave_up = True
             self._work.notify()
-        error = LifecycleError(f"the batcher was closed before this item could be delivered ({timeout} s)")
-        for entry in abandoned:
-            if entry.attempts or _start(entry.item.future):
-                entry.item.future.set_exception(error)
+        abandoned = abandon(futures)
         if drained and self._flusher is not None:
             self._flusher.join()
         with self._lock:
-            self._tally.add_failed(len(abandoned))
+            self._tally.add(None, failed=abandoned)
             after = self._tally.metrics(0)
             if self._report is None:
                 self._report = DrainReport(
                     delivered=after.items - before.items,
-                    failed=after.failed - before.failed - len(abandoned),
-                    abandoned=len(abandoned) + still_in_flight,
+                    failed=after.failed - before.failed - abandoned,
+                    abandoned=abandoned + still_in_flight,
                 )
         atexit.unregister(self._at_exit)
         return self._report
 
-    def drain_at_exit(self, timeout: float) -> None:
-        self.close(timeout)
+    def drain_at_exit(self, timeout: float) -> int:
+        report = self.close(timeout)
+        return report.failed + report.abandoned
 
     def metrics(self) -> BatchingMetrics:
         """What the batcher did so far."""
@@ -234,48 +260,61 @@ class RequestBatcher:
                         return
                     due = self._accumulator.next_due()
                     self._work.wait(None if due is None else max(0.0, due - self._clock()))
-            self._write(batch)
+            try:
+                self._write(batch)
+            except BaseException:
+                logger.exception("a batch was broken off; the flusher goes on")
 
     def _write(self, batch: SubmissionBatch) -> None:
-        written = Written(undecided=list(batch.entries))
+        """Write a batch and settle it, whatever happens: nobody waits for an item for ever."""
+        self._writing_thread = threading.get_ident()
+        written = Written()
         try:
-            written = self._delivery.write(batch)
-            for entry, result in written.delivered:
-                entry.item.future.set_result(result)
-            for entry, error in written.failed:
-                entry.item.future.set_exception(error)
-        finally:
-            with self._lock:
-                self._accumulator.settle(batch, written.undecided, written.resume_at)
+            try:
+                written = self._delivery.write(batch)
+            except BaseException as error:
+                written = interrupted(batch, error)
+                raise
+            finally:
+                resolve(written)
                 if written.flush is not None:
-                    self._tally.add(written.flush, failed=len(written.failed))
-                else:
-                    self._tally.add_failed(len(written.failed))
-                self._progress.notify_all()
-        if written.flush is not None:
-            self._delivery.emit(written.flush)
-
-    def _write_due(self) -> bool:
-        """Inline mode: write what is due, unless another thread is at it. False if that is so."""
-        if not self._writing.acquire(blocking=False):
-            return False
-        try:
-            while True:
-                with self._lock:
-                    batch = self._accumulator.take(self._clock())
-                if batch is None:
-                    return True
-                with interrupts_deferred():
-                    self._write(batch)
+                    self._delivery.emit(written.flush)
         finally:
-            self._writing.release()
+            self._writing_thread = None
+            self._settle(batch, written)
+
+    def _settle(self, batch: SubmissionBatch, written: Written) -> None:
+        with self._lock:
+            given_up = written.undecided if self._gave_up else []
+            self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)
+            self._tally.add(written.flush, failed=len(written.failed) + len(given_up))
+            self._progress.notify_all()
+        abandon(entry.item.future for entry in given_up)
+
+    def _write_due(self) -> None:
+        """Inline mode: write what is due, unless another thread is at it."""
+        while True:
+            with self._lock:
+                if self._accumulator.due(self._clock()) is None:
+                    return
+            # A batch that was taken must be settled, so that interrupts wait from before to after.
+            with interrupts_deferred():
+                if not self._writing.acquire(blocking=False):
+                    return
+                try:
+                    with self._lock:
+                        batch = self._accumulator.take(self._clock())
+                    if batch is not None:
+                        self._write(batch)
+                finally:
+                    self._writing.release()
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 
     def _start_flusher(self) -> None:
         """Start the flusher with the first item; where that cannot be done, go on without it."""
         with self._lock:
-            if self._flusher is not None or self._accumulator.closing:
+            if self._flusher is not None or self._inline or self._accumulator.closing:
                 return
             flusher = threading.Thread(target=self._flush_in_background, name="perflab-flusher", daemon=True)
             try:
@@ -286,80 +325,57 @@ class RequestBatcher:
             else:
                 self._flusher = flusher
 
-    def _wait_for_room(self, timeout: float | None) -> None:
-        """Wait, under the lock, until the buffer has room."""
-        full = f"the buffer is full: {self._accumulator.pending:,} items are pending"
-        if self._overflow == "raise" or threading.current_thread() is self._flusher:
-            raise BufferFull(f"{full}; submit more slowly, raise max_pending, or use overflow='block'")
-        self._work.notify()
-        deadline = None if timeout is None else self._clock() + check_number(timeout, "timeout")
-        while self._accumulator.room <= 0 and not self._accumulator.closing:
-            if self._inline:
-                self._lock.release()
-                try:
-                    self._step_inline(deadline)
-                finally:
-                    self._lock.acquire()
-            else:
-                self._progress.wait(None if deadline is None else deadline - self._clock())
-            if deadline is not None and self._clock() >= deadline and self._accumulator.room <= 0:
-                raise BufferFull(f"{full}, and stayed so for {timeout:g} s; submit more slowly or raise max_pending")
+    def _wait_for_room(self, deadline: float | None) -> None:
+        """Return when the buffer has room or the batcher is closing; another thread may then be quicker."""
+        pending = self._accumulator.pending
+        if self._overflow == "raise" or self._is_writing():
+            raise BufferFull(
+                f"the buffer is full: {pending:,} items are pending; submit more slowly, raise max_pending, or use "
+                "overflow='block'"
+            )
+        with self._lock:
+            self._work.notify()
+        if not self._wait_until(lambda: self._accumulator.room > 0 or self._accumulator.closing, deadline):
+            raise BufferFull(
+                f"the buffer is full: {pending:,} items are pending, and it stayed so until the timeout; submit more "
+                "slowly or raise max_pending"
+            )
 
-    def _wait_until(self, done: Callable[[], bool], timeout: float | None) -> bool:
-        deadline = None if timeout is None else self._clock() + check_number(timeout, "timeout")
+    def _wait_until(self, done: Callable[[], bool], deadline: float | None) -> bool:
+        """Wait for what is true under the lock; inline mode writes meanwhile. False if it is not at the deadline."""
         while True:
             if self._inline:
-                self._step_inline(deadline)
+                self._write_due()
             with self._lock:
-                while not done() and not self._inline:
-                    left = None if deadline is None else deadline - self._clock()
-                    if left is not None and left <= 0:
-                        return False
-                    self._progress.wait(left)
                 if done():
                     return True
-                if deadline is not None and self._clock() >= deadline:
+                now = self._clock()
+                left = None if deadline is None else deadline - now
+                if left is not None and left <= 0:
                     return False
-
-    def _step_inline(self, deadline: float | None) -> None:
-        """Inline mode: write what is due, or wait a moment for another thread or for a back-off to pass."""
-        if self._write_due():
-            with self._lock:
                 due = self._accumulator.next_due()
-            pause = 0.0 if due is None else due - self._clock()
-        else:
-            pause = 0.001
-        if deadline is not None:
-            pause = min(pause, deadline - self._clock())
-        if pause > 0:
-            self._sleep(pause)
+                if not self._inline or self._accumulator.in_flight or due is None:
+                    self._progress.wait(left)  # for the flusher, or for another thread that writes
+                    continue
+            pause = due - now  # nobody writes: a back-off is waited out
+            self._sleep(max(0.0, pause if left is None else min(pause, left)))
 
-    def _refuse_in_flusher(self, what: str) -> None:
-        if threading.current_thread() is self._flusher:
+    def _is_writing(self) -> bool:
+        return self._writing_thread == threading.get_ident()
+
+    def _refuse_in_callback(self, what: str) -> None:
+        if os.getpid() != self._process_id:
+            raise self._forked()
+        if self._is_writing():
             raise LifecycleError(
                 f"{what}() was called from a callback of a future: it would wait for the thread that it runs in; "
                 "call it from another thread"
             )
 
-
-class _InlineFuture(Future[Any]):
-    """A future that nobody else will complete: waiting for it writes the batch."""
-
-    def __init__(self, batcher: RequestBatcher) -> None:
-        super().__init__()
-        self._batcher = batcher
-
-    def result(self, timeout: float | None = None) -> Any:
-        self._drive(timeout)
-        return super().result(timeout)
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        self._drive(timeout)
-        return super().exception(timeout)
-
-    def _drive(self, timeout: float | None) -> None:
-        if not self.done():
-            self._batcher.flush(timeout)
+    def _forked(self) -> LifecycleError:
+        return LifecycleError(
+            f"this RequestBatcher was made by process {self._process_id}, before a fork: make one in this process"
+        )
 
 
 def _start(future: Future[Any]) -> bool:

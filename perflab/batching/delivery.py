@@ -6,8 +6,9 @@ says how each item ended; the shell tells the futures, and then settles the accu
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple
@@ -15,11 +16,14 @@ from typing import Any, NamedTuple
 from perflab.batching.accumulator import Batch, Entry
 from perflab.batching.isolation import isolate
 from perflab.batching.retry import RetryPolicy
+from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
 from perflab.database.failures import as_perflab_error
 from perflab.database.operation import Operation
-from perflab.errors import DeliveryTimeout, InvalidInput
+from perflab.errors import DeliveryTimeout, LifecycleError, StatementError
 from perflab.events import Event, FlushCompleted, Outcome
+
+logger = logging.getLogger(__name__)
 
 
 class Submission(NamedTuple):
@@ -83,6 +87,7 @@ class Delivery:
         prepared = self._prepare(batch.entries, written)
         if not prepared:
             return written
+        items = len(prepared) + len(written.failed)  # without those that were cancelled
         start = self._clock()
         tally = _RoundTripTally()
         isolated = isolate(prepared, lambda part: self._attempt(part, tally))
@@ -92,12 +97,12 @@ class Delivery:
         self._undecided([item.entry for item in isolated.undecided], isolated.error, now, written)
         if written.undecided:
             outcome = Outcome.RETRIED
-        elif len(written.delivered) == len(batch.entries):
+        elif len(written.delivered) == items:
             outcome = Outcome.COMMITTED
         else:
             outcome = Outcome.PARTIAL if written.delivered else Outcome.FAILED
         written.flush = FlushCompleted(
-            items=len(batch.entries),
+            items=items,
             delivered=len(written.delivered),
             capacity=batch.capacity,
             bytes=batch.bytes,
@@ -123,34 +128,32 @@ class Delivery:
                 continue
             try:
                 prepared.append(PreparedItem(entry, operation.prepare(item)))
-            except InvalidInput as error:
-                written.failed.append((entry, error))
             except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
-                written.failed.append((entry, error))
+                written.failed.append((entry, _typed(error, entry)))
         return prepared
 
     def _attempt(self, part: Sequence[PreparedItem], tally: _RoundTripTally) -> list[Any]:
         """Write one part in one transaction."""
         results: list[Any] = [None] * len(part)
-        unbatched = []
-        connection = None
-        before = 0
-        try:
-            with self._database.driver_transaction() as connection:
-                before = connection.round_trips - 1  # BEGIN has been sent
-                for operation, positions in group_by_operation(part):
-                    sent_before = connection.round_trips
-                    rows = [part[position].row for position in positions]
-                    for position, result in zip(positions, operation.apply(connection, rows), strict=True):
-                        results[position] = result
-                    unbatched.append((len(rows), connection.round_trips - sent_before))
-        finally:
-            if connection is not None:
+        statements = alone = 0
+        with self._database.writing_connection() as connection:
+            before = connection.round_trips
+            try:
+                with connection.transaction():
+                    for operation, positions in group_by_operation(part):
+                        sent_before = connection.round_trips
+                        rows = [part[position].row for position in positions]
+                        for position, result in zip(positions, operation.apply(connection, rows), strict=True):
+                            results[position] = result
+                        sent = connection.round_trips - sent_before
+                        statements += sent
+                        # A Core write is one statement for one item, however many its batch needed.
+                        alone += len(rows) * (1 if isinstance(operation, CoreWrite) else sent)
+            finally:
                 sent = connection.round_trips - before
                 tally.sent += sent
         # BEGIN and COMMIT; one item alone would have needed these and its own statements.
-        frame = sent - sum(statements for _, statements in unbatched)
-        tally.unbatched += sum(items * (frame + statements) for items, statements in unbatched)
+        tally.unbatched += len(part) * (sent - statements) + alone
         return results
 
     def _undecided(self, entries: list[SubmissionEntry], error: Exception | None, now: float, written: Written) -> None:
@@ -164,7 +167,7 @@ class Delivery:
                 written.undecided.append(entry)
             else:
                 expired = DeliveryTimeout(
-                    f"{entry.item.operation.name} was not delivered within {timeout:g} s, after {entry.attempts} "
+                    f"{_name(entry)} was not delivered within {timeout:g} s, after {entry.attempts} "
                     f"attempts; the last failed with: {_typed(error, entry)}"
                 )
                 expired.__cause__ = error
@@ -200,10 +203,54 @@ def group_by_operation(part: Sequence[PreparedItem]) -> list[tuple[Operation[Any
     return groups
 
 
+def resolve(written: Written) -> None:
+    """Give the items that are decided to their futures."""
+    for entry, result in written.delivered:
+        future = entry.item.future
+        if not future.done():
+            _tell(future.set_result, result)
+    for entry, error in written.failed:
+        future = entry.item.future
+        if not future.done():
+            _tell(future.set_exception, error)
+
+
+def abandon(futures: Iterable[Any]) -> int:
+    """Fail what a batcher still held when `close` ran out of time; returns how many were still wanted."""
+    wanted = [future for future in futures if not future.done()]
+    for future in wanted:
+        _tell(future.set_exception, LifecycleError("the batcher was closed before this item could be delivered"))
+    return len(wanted)
+
+
+def _tell(setter: Callable[[Any], None], outcome: Any) -> None:
+    """Set one future; its callbacks run here, and what they do must not reach the items beside it."""
+    try:
+        setter(outcome)
+    except BaseException:
+        logger.exception("a callback of a future failed")
+
+
+def interrupted(batch: SubmissionBatch, error: BaseException) -> Written:
+    """How a batch ended that something other than an `Exception` broke off: nobody knows, so it is not tried again."""
+    unknown = LifecycleError(f"{type(error).__name__} broke off the batch with this item, which may have been written")
+    unknown.__cause__ = error
+    return Written(failed=[(entry, unknown) for entry in batch.entries])
+
+
 def _typed(error: Exception, entry: SubmissionEntry) -> Exception:
     """The error for one item's future: typed, with the driver's as its cause."""
-    typed = as_perflab_error(error, entry.item.operation.name)
+    name = _name(entry)
+    typed = as_perflab_error(error, name)
+    if isinstance(error, StopIteration):  # no asyncio future takes it
+        typed = StatementError(f"{name} raised StopIteration: it is faulty")
     if typed is None or typed is error:
         return error
     typed.__cause__ = error
     return typed
+
+
+def _name(entry: SubmissionEntry) -> str:
+    """The name of an item's operation, of a faulty one too."""
+    operation = entry.item.operation
+    return str(getattr(operation, "name", type(operation).__name__))

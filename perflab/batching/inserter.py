@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,8 @@ from sqlalchemy.exc import NoSuchTableError
 
 from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
-from perflab.batching.delivery import Delivery, Submission, SubmissionBatch, Written
+from perflab.batching.delivery import Delivery, Submission, Written, interrupted
+from perflab.batching.interrupts import interrupts_deferred
 from perflab.batching.limits import make_limits
 from perflab.batching.metrics import BatchingMetrics, FlushTally
 from perflab.batching.retry import RetryPolicy
@@ -24,6 +26,8 @@ from perflab.batching.rows import as_row, iterate_rows
 from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
 from perflab.errors import InvalidInput
+
+logger = logging.getLogger(__name__)
 
 OnConflict = Literal["error", "ignore", "update"]
 OnReject = Callable[[Mapping[str, Any], Exception], None]
@@ -43,7 +47,8 @@ class BulkInserter:
     """Inserts rows in large batches, in the thread that adds them: a source is never read faster than it is written.
 
     A batch is one transaction. A row that the database refuses is found by halving the batch, and only that row fails:
-    it goes to `on_reject`, or, without one, its error is raised after its neighbours have been written.
+    it goes to `on_reject`, or, without one, its error is raised after its neighbours have been written (of several, the
+    first, with their number). A row is read when its batch leaves: do not change it after adding it.
 
     Args:
         database: where the table is.
@@ -80,12 +85,16 @@ class BulkInserter:
         limits = make_limits(batch_size, flush_interval, batch_bytes, None, None)
         if isinstance(table, str):
             table = _reflected(database, table)
+        if not isinstance(table, Table):
+            raise InvalidInput(f"the table is a {type(table).__name__}: give a SQLAlchemy Table or the name of one")
         self._table = table
         self._on_conflict = on_conflict
         self._dialect = database.dialect
         self._operations: dict[tuple[str, ...], CoreWrite] = {}
         self._insert = CoreWrite(_insert_statement(table, on_conflict, table.columns.keys()), database.dialect)
         self._columns = tuple(table.columns.keys()) if columns is None else tuple(columns)
+        if unknown := set(self._columns) - set(table.columns.keys()):
+            raise InvalidInput(f"{table.name!r} has no column {', '.join(sorted(map(repr, unknown)))}")
         self._measures_bytes = limits.measures_bytes
         self._on_reject = on_reject
         self._clock = clock
@@ -142,8 +151,13 @@ class BulkInserter:
                 atexit.unregister(self._at_exit)
             return InsertReport(delivered=self._tally.metrics(0).items, rejected=self._rejected)
 
-    def drain_at_exit(self, timeout: float) -> None:  # noqa: ARG002  # the retry policy bounds it
-        self.close()
+    def drain_at_exit(self, timeout: float) -> int:  # noqa: ARG002  # the retry policy bounds it
+        rejected_before = self._rejected
+        try:
+            self.close()
+        except Exception:
+            logger.exception("rows of an inserter that was not closed were refused")
+        return self._rejected - rejected_before + self._accumulator.pending
 
     def metrics(self) -> BatchingMetrics:
         """What the inserter did so far."""
@@ -176,39 +190,58 @@ class BulkInserter:
         return operation
 
     def _write_due(self) -> None:
-        """Write all that is due; wait out passing failures."""
+        """Write all that is due, wait out passing failures, and raise the first error that nobody else was told."""
         first_error: Exception | None = None
-        while (batch := self._next_batch()) is not None:
-            written = Written(undecided=list(batch.entries))
-            try:
-                written = self._delivery.write(batch)
-            finally:
-                self._settle(batch, written)
+        untold = 0
+        while self._is_due():
+            with interrupts_deferred():
+                written = self._write_next()
             for entry, error in written.failed:
-                self._rejected += 1
-                if self._on_reject is not None:
-                    self._on_reject(entry.item.item, error)
-                else:
-                    first_error = first_error or error
+                if (left := self._reject(entry.item.item, error)) is not None:
+                    first_error = first_error or left
+                    untold += 1
         if first_error is not None:
+            if untold > 1:
+                first_error.add_note(f"{untold - 1} more rows were rejected; with on_reject you are told of each")
             raise first_error
 
-    def _next_batch(self) -> SubmissionBatch | None:
-        while (batch := self._accumulator.take(self._clock())) is None:
+    def _reject(self, row: Mapping[str, Any], error: Exception) -> Exception | None:
+        """Tell `on_reject` of a row; returns what is left to raise."""
+        if self._on_reject is None:
+            return error
+        try:
+            self._on_reject(row, error)
+        except Exception as raised:  # noqa: BLE001  # the other rows are told first
+            return raised
+        return None
+
+    def _is_due(self) -> bool:
+        """Whether a batch is due, once a back-off is over."""
+        while self._accumulator.due(self._clock()) is None:
             due = self._accumulator.next_due()
             resumes = self._accumulator.resumes_at
             if due is None or resumes is None or due > resumes:
-                return None
+                return False
             self._sleep(max(0.0, resumes - self._clock()))
-        return batch
+        return True
 
-    def _settle(self, batch: SubmissionBatch, written: Written) -> None:
-        self._accumulator.settle(batch, written.undecided, written.resume_at)
-        if written.flush is None:
-            self._tally.add_failed(len(written.failed))
-        else:
+    def _write_next(self) -> Written:
+        written = Written()
+        batch = self._accumulator.take(self._clock())
+        if batch is None:
+            return written
+        try:
+            written = self._delivery.write(batch)
+        except BaseException as error:
+            written = interrupted(batch, error)
+            raise
+        finally:
+            self._accumulator.settle(batch, written.undecided, written.resume_at)
             self._tally.add(written.flush, failed=len(written.failed))
-            self._delivery.emit(written.flush)
+            self._rejected += len(written.failed)
+            if written.flush is not None:
+                self._delivery.emit(written.flush)
+        return written
 
     def _watch_age(self) -> None:
         """Wake the thread that writes what has grown old; where none can start, the next call does it."""
@@ -231,7 +264,7 @@ class BulkInserter:
                 try:
                     self._write_due()
                 except Exception as error:  # noqa: BLE001  # it is raised by the next call of the user
-                    self._background_error = error
+                    self._background_error = self._background_error or error
 
     def _raise_background_error(self) -> None:
         error, self._background_error = self._background_error, None

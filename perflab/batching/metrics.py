@@ -73,23 +73,27 @@ class FlushTally:
         self._waits: deque[float] = deque(maxlen=RECENT_FLUSHES)
         self._seconds: deque[float] = deque(maxlen=RECENT_FLUSHES)
 
-    def add(self, flush: FlushCompleted, failed: int) -> None:
+    def add(self, flush: FlushCompleted | None, failed: int) -> None:
+        """One batch has ended.
+
+        Args:
+            flush: None where nothing was sent: its items were cancelled, refused, or abandoned.
+            failed: items of it that ended in an error.
+        """
+        self._failed += failed
+        if flush is None:
+            return
         self._items += flush.delivered
         self._batches += flush.delivered > 0
         self._round_trips += flush.round_trips
         self._round_trips_unbatched += flush.round_trips_unbatched
         self._retries += flush.outcome is Outcome.RETRIED
-        self._failed += failed
         if flush.attempt == 1:  # a retry leaves for the same cause and with the same items
             self._attempted += flush.items
             self._capacity += flush.capacity
             self._causes[flush.cause] += 1
             self._waits.append(flush.waited)
         self._seconds.append(flush.seconds)
-
-    def add_failed(self, items: int) -> None:
-        """Items that failed without a flush: refused, out of time, or abandoned."""
-        self._failed += items
 
     def metrics(self, pending: int) -> BatchingMetrics:
         utilisation = self._attempted / self._capacity if self._capacity else 0.0

@@ -7,6 +7,9 @@ from typing import Any
 
 from perflab.errors import InvalidInput
 
+CONVERTED_ROWS = 10_000
+"""Of a DataFrame at a time, so that there is never a second copy of the whole."""
+
 
 def as_row(row: Any, columns: Sequence[str]) -> Mapping[str, Any]:
     """One row as a dictionary; a tuple or list is matched with `columns` by position.
@@ -51,6 +54,10 @@ def iterate_rows(source: Any, columns: Sequence[str]) -> Iterator[Mapping[str, A
 
 def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:
     names = [str(name) for name in frame.columns]
-    objects = frame.astype(object)  # Python's own numbers instead of numpy's, which drivers do not know
-    for row in objects.where(frame.notna(), None).itertuples(index=False, name=None):
-        yield dict(zip(names, row, strict=True))
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"the DataFrame has two columns of one name: {', '.join(names)}; rename one")
+    for start in range(0, len(frame), CONVERTED_ROWS):
+        part = frame.iloc[start : start + CONVERTED_ROWS]
+        objects = part.astype(object)  # Python's own numbers instead of numpy's, which drivers do not know
+        for row in objects.where(part.notna(), None).itertuples(index=False, name=None):
+            yield dict(zip(names, row, strict=True))
