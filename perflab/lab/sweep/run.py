@@ -137,7 +137,10 @@ class Slices:
         return Slice(self._events[first : first + warm_up], self._events[first + warm_up : first + warm_up + items])
 
     def _replay(self, block: int) -> Slice:
-        """A stretch of one day, from the hour at which the airports are awake; another day for each block."""
+        """A stretch of one day, from the hour at which the airports are awake; another day for each block.
+
+        Days with too few events for a p99, as Saturdays can be, are left out.
+        """
         plan = self._plan
         warm_up = plan.warm_up_items
         stretch = plan.replay_seconds * plan.speed_up
@@ -154,13 +157,16 @@ class Slices:
                 f"the trace is too short to replay {plan.replay_seconds:g} s at a speed-up of {plan.speed_up:,g}: "
                 "lower one of them, or use source='year'"
             )
-        Random(plan.seed).shuffle(days)
-        begin = days[block % len(days)]
-        first, end = np.searchsorted(self._seconds, [begin, begin + stretch])
-        if end - first < samples_needed(0.99):
+        needed = samples_needed(0.99)
+        counts = {day: int(np.diff(np.searchsorted(self._seconds, [day, day + stretch]))[0]) for day in days}
+        busy = [day for day in days if counts[day] >= needed]
+        if not busy:
             raise InvalidInput(
-                f"a replay of {plan.replay_seconds:g} s at a speed-up of {plan.speed_up:,g} holds {end - first:,} "
-                f"events, and a p99 needs {samples_needed(0.99):,}: raise one of them"
+                f"a replay of {plan.replay_seconds:g} s at a speed-up of {plan.speed_up:,g} holds at most "
+                f"{max(counts.values()):,} events, and a p99 needs {needed:,}: raise one of them"
             )
+        Random(plan.seed).shuffle(busy)
+        begin = busy[block % len(busy)]
+        first, end = np.searchsorted(self._seconds, [begin, begin + stretch])
         offsets = (self._seconds[first:end] - begin) / plan.speed_up
         return Slice(self._events[first - warm_up : first], self._events[first:end], offsets)
