@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
+from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from perflab.database.database import Database
+
+# A busy machine is no reason to fail: what is slow is found by the bench, and never by a test.
+settings.register_profile("perflab", deadline=None)
+settings.load_profile("perflab")
+
+RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -21,3 +32,41 @@ def database(database_url: str) -> Iterator[Database]:
     with Database.open(database_url) as opened:
         opened.create_schema()
         yield opened
+
+
+@pytest.fixture
+def start_python(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a program in a fresh interpreter; `sys.argv[1:]` are the arguments. What still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(program: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+        command = [sys.executable, "-W", "error", "-c", dedent(program), *map(str, arguments)]
+        process = subprocess.Popen(
+            command,
+            cwd=options.pop("cwd", tmp_path),
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run_python(start_python: Callable[..., subprocess.Popen[str]]) -> RunPython:
+    """The same, to its end; fails with what the program said if it fails."""
+
+    def run(program: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+        process = start_python(program, *arguments, **options)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    return run

@@ -14,7 +14,7 @@ from perflab.database.operation import DriverConnection
 from perflab.lab.bench.comparison import Comparison
 
 ITEMS = 1_000
-ROUNDS = 20
+ROUNDS = 100
 
 
 class _NoWrite:
