@@ -13,7 +13,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
 from perflab.database.database import Database
-from perflab.database.failures import as_perflab_error
+from perflab.database.failures import TypedErrors
 from perflab.database.operation import DriverConnection
 from perflab.database.values import (
     check_identifier,
@@ -101,20 +101,7 @@ class PriorityQueue(Generic[Id, Ack]):
         self: PriorityQueue[Future[int], Future[bool]],
         db: Database,
         name: str = ...,
-        *,
-        batching: WriteBehind,
-        backoff: Backoff | None = ...,
-        now: Callable[[], datetime] = ...,
-        rng: Random | None = ...,
-        stopwatch: Callable[[], float] = ...,
-    ) -> None: ...
-
-    @overload
-    def __init__(
-        self: PriorityQueue[Future[int], Future[bool]],
-        db: Database,
-        name: str,
-        batching: WriteBehind,
+        batching: WriteBehind = ...,
         *,
         backoff: Backoff | None = ...,
         now: Callable[[], datetime] = ...,
@@ -340,14 +327,8 @@ class PriorityQueue(Generic[Id, Ack]):
 
     @contextmanager
     def _transaction(self, doing: str) -> Iterator[DriverConnection]:
-        try:
-            with self.db.driver_transaction() as connection:
-                yield connection
-        except Exception as error:
-            typed = as_perflab_error(error, f"{doing} on queue {self.name!r}")
-            if typed is None or typed is error:
-                raise
-            raise typed from error
+        with TypedErrors(f"{doing} on queue {self.name!r}"), self.db.driver_transaction() as connection:
+            yield connection
 
 
 def check_worker_name(name: str) -> str:

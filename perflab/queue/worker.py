@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perflab.batching.batcher import RequestBatcher
 from perflab.batching.limits import make_limits
@@ -21,14 +21,12 @@ from perflab.queue.acknowledger import Acknowledger
 from perflab.queue.job import Job
 from perflab.queue.jobs_in_hand import JobsInHand
 from perflab.queue.lease_keeper import LeaseKeeper
+from perflab.queue.loop_runner import LoopRunner
 from perflab.queue.operations import lease_microseconds
 from perflab.queue.queue import PriorityQueue, check_worker_name
 from perflab.queue.stop_signals import stop_signals
 from perflab.queue.thread_runner import ThreadRunner
 from perflab.queue.wakeup import Wakeup
-
-if TYPE_CHECKING:
-    from perflab.queue.loop_runner import LoopRunner
 
 logger = logging.getLogger(__name__)
 
@@ -237,8 +235,6 @@ class Worker:
     def _start_runner(self, acknowledger: Acknowledger) -> ThreadRunner | LoopRunner:
         handler: Any = self._handler
         if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
-            from perflab.queue.loop_runner import LoopRunner  # noqa: PLC0415  # asyncio is slow to import
-
             return LoopRunner(handler, self._concurrency, self._in_hand.start, acknowledger.finish)
         return ThreadRunner(handler, self._concurrency, self._in_hand.start, acknowledger.finish)
 
