@@ -139,7 +139,7 @@ class CoreWrite:
             )
         except SQLAlchemyError as error:
             raise InvalidInput(
-                f"{self.name} cannot take a row with {', '.join(columns) or 'no columns'}: {error}"
+                f"{self.name} cannot take a row with {', '.join(map(str, columns)) or 'no columns'}: {error}"
             ) from None
         if (
             not isinstance(compiled, SQLCompiler)

@@ -93,11 +93,14 @@ def check_path(url: URL) -> None:
     name = str(url.database)
     if "\x00" in name:
         raise InvalidInput(f"the path of the database holds a NUL character: {name!r}")
+    if url.query.get("mode") == "ro" or url.query.get("immutable", "0") != "0":
+        # SQLite would allow it, and leave a log beside the file that it cannot remove.
+        raise DatabaseUnusable(f"{name!r} would be opened read-only: leave out mode=ro and immutable, or open a copy")
     if is_memory(url) or name.startswith("file:"):  # SQLite takes a URI apart itself
         return
-    path = Path(name)
     try:
-        _check_file(path)
+        os.fsencode(name)
+        _check_file(Path(name))
     except UnicodeEncodeError:
         raise InvalidInput(f"the path of the database {name!r} is not valid Unicode text") from None
     except OSError as error:
@@ -189,12 +192,13 @@ def _set_up_writing(
         )
     connection.execute(f"PRAGMA synchronous = {durability.upper()}")
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     connection.execute("PRAGMA busy_timeout = 0")  # another writer at work is proof enough that the file is fine
     try:
         connection.execute(BEGIN)
+        connection.execute(f"PRAGMA user_version = {version}")  # BEGIN alone is allowed where writing is not
+        connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
             raise
-    else:
-        connection.execute("ROLLBACK")
     connection.execute(f"PRAGMA busy_timeout = {round(busy_timeout * 1000)}")

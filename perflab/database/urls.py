@@ -14,29 +14,26 @@ SCHEMES = ("sqlite", "sqlite+pysqlite")
 SQLITE_URI_PARAMETERS = frozenset({"uri", "mode", "cache", "immutable", "nolock", "psow", "vfs"})
 """What SQLite itself takes in a `file:` URI; all else is an argument of `Database.open`, or nothing."""
 
-_USER_INFO = re.compile(r"(?<=://)([^\s:]*):(\S*)@")
+_USER_INFO = re.compile(r"(?<=://)([^:/\n]*):(?:\S*|[^/\n]*)@")
 _SECRET_NAME = r"((?:password|passwd|passphrase|passfile|pwd)\s*=(?!=)\s*|(?<![a-z])(?:pass|token|secret)=(?!=))"  # noqa: S105
 _QUOTED = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\""""
 _SECRET_PARAMETER = re.compile(rf"{_SECRET_NAME}(?:{_QUOTED}|[^&\s]+)", re.IGNORECASE)
-_URL_USER_INFO = re.compile(r"^([^:@]*)(?=.*:.*@).*@", re.DOTALL)
+_URL_USER_INFO = re.compile(r"^([\w+.-]*://)?+([^:@]*)(?=.*:.*@).*@", re.DOTALL)
 _URL_SECRET_PARAMETER = re.compile(rf"{_SECRET_NAME}[^&]*", re.IGNORECASE)
 
 
 def redact(text: str) -> str:
     """`text` without the passwords of the URLs and connection strings in it.
 
-    A password that holds a space ends there for this function; a text that is one URL as a whole goes through
-    `redact_url`.
+    Where a password ends is a guess if it holds what should have been percent-encoded; a text that is one URL as a
+    whole goes through `redact_url`.
     """
-    return _SECRET_PARAMETER.sub(r"\1***", _USER_INFO.sub(r"\1:***@", text))
+    return _USER_INFO.sub(r"\1:***@", _SECRET_PARAMETER.sub(r"\1***", text))
 
 
 def redact_url(url: str) -> str:
     """The same for a text that is meant to be a URL: malformed ones do not show where their password ends."""
-    scheme, separator, rest = url.partition("://")
-    if not separator:
-        scheme, rest = "", url
-    return _URL_SECRET_PARAMETER.sub(r"\1***", scheme + separator + _URL_USER_INFO.sub(r"\1:***@", rest))
+    return _URL_USER_INFO.sub(r"\1\2:***@", _URL_SECRET_PARAMETER.sub(r"\1***", url))
 
 
 def parse_url(url: str) -> URL:

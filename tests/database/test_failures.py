@@ -1,0 +1,272 @@
+"""What kind of failure it is, by errors that SQLite really raises."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from perflab.database.database import Database
+from perflab.database.failures import FailureKind, TypedErrors, as_perflab_error, classify
+from perflab.errors import (
+    BufferFull,
+    DatabaseError,
+    DatabaseUnusable,
+    InvalidInput,
+    LifecycleError,
+    PerflabError,
+    RejectedRow,
+    StatementError,
+    TransientError,
+)
+
+Provoke = Callable[[Database, str], object]
+
+
+def run(database: Database, sql: str, parameters: Any = ()) -> None:
+    with database.driver_transaction() as connection:
+        connection.execute(sql, parameters)
+
+
+def busy(database: Database, url: str) -> None:
+    with Database.open(url, busy_timeout=0.0) as other, database.driver_transaction():
+        run(other, "DELETE FROM item")
+
+
+def busy_snapshot(database: Database, url: str) -> None:
+    """The failure that BEGIN IMMEDIATE avoids."""
+    deferred = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    try:
+        deferred.execute("BEGIN")
+        deferred.execute("SELECT * FROM item").fetchall()
+        run(database, "INSERT INTO item (name) VALUES ('a')")
+        deferred.execute("DELETE FROM item")
+    finally:
+        deferred.close()
+
+
+def locked(database: Database, url: str) -> None:
+    with database.writing_connection() as connection:
+        connection.executemany("INSERT INTO item (name) VALUES (?)", [("a",), ("b",)])
+        reading = connection.execute("SELECT * FROM item")
+        reading.fetchone()
+        try:
+            connection.execute("DROP TABLE item")
+        finally:
+            reading.close()
+
+
+def full(database: Database, url: str) -> None:
+    with database.writing_connection() as connection:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA max_page_count = {pages + 1}")
+    run(database, "INSERT INTO item (name) VALUES (?)", ("x" * 100_000,))
+
+
+def interrupted(database: Database, url: str) -> None:
+    with database.driver_transaction() as connection:
+        connection.set_progress_handler(lambda: 1, 100)
+        try:
+            connection.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+        finally:
+            connection.set_progress_handler(None, 0)
+
+
+def unique(database: Database, url: str) -> None:
+    run(database, "INSERT INTO item VALUES (1, 'a'), (1, 'b')")
+
+
+def not_null(database: Database, url: str) -> None:
+    run(database, "CREATE TABLE strict_item (name TEXT NOT NULL)")
+    run(database, "INSERT INTO strict_item VALUES (NULL)")
+
+
+def check(database: Database, url: str) -> None:
+    run(database, "CREATE TABLE checked (n INTEGER CHECK (n > 0))")
+    run(database, "INSERT INTO checked VALUES (0)")
+
+
+def foreign_key(database: Database, url: str) -> None:
+    run(database, "CREATE TABLE child (item INTEGER REFERENCES item (id))")
+    run(database, "INSERT INTO child VALUES (99)")
+
+
+def foreign_key_at_commit(database: Database, url: str) -> None:
+    run(database, "CREATE TABLE child (item INTEGER REFERENCES item (id) DEFERRABLE INITIALLY DEFERRED)")
+    run(database, "INSERT INTO child VALUES (99)")
+
+
+def mismatch(database: Database, url: str) -> None:
+    run(database, "INSERT INTO item (id) VALUES ('text')")
+
+
+def too_big(database: Database, url: str) -> None:
+    with database.writing_connection() as connection:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000)
+    run(database, "INSERT INTO item (name) VALUES (?)", ("x" * 1_001,))
+
+
+def integer_overflow(database: Database, url: str) -> None:
+    run(database, "INSERT INTO item (id) VALUES (?)", (2**63,))
+
+
+def surrogate(database: Database, url: str) -> None:
+    run(database, "INSERT INTO item (name) VALUES (?)", ("\ud800",))
+
+
+def unsupported_type(database: Database, url: str) -> None:
+    run(database, "INSERT INTO item (name) VALUES (?)", ({"a": 1},))
+
+
+def wrong_number_of_values(database: Database, url: str) -> None:
+    run(database, "INSERT INTO item (name) VALUES (?)", ("a", "b"))
+
+
+def no_such_table(database: Database, url: str) -> None:
+    run(database, "DELETE FROM nothing")
+
+
+def syntax(database: Database, url: str) -> None:
+    run(database, "DELETE items")
+
+
+def denied(database: Database, url: str) -> None:
+    with database.writing_connection() as connection:
+        connection.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
+        try:
+            connection.execute("DELETE FROM item")
+        finally:
+            connection.set_authorizer(None)
+
+
+def read_only(database: Database, url: str) -> None:
+    with database.writing_connection() as connection:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("DELETE FROM item")
+
+
+def not_a_database(database: Database, url: str) -> None:
+    path = Path(url.removeprefix("sqlite:///")).with_name("text")
+    path.write_text("no database " * 100)
+    sqlite3.connect(path).execute("SELECT * FROM sqlite_master")
+
+
+def corrupt(database: Database, url: str) -> None:
+    with database.driver_transaction() as connection:
+        connection.executemany("INSERT INTO item (name) VALUES (?)", [(f"{n} {'x' * 200}",) for n in range(200)])
+    database.close()
+    path = Path(url.removeprefix("sqlite:///"))
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with Database.open(url) as reopened:
+        run(reopened, "UPDATE item SET name = name || 'y'")
+
+
+def cannot_open(database: Database, url: str) -> None:
+    sqlite3.connect("/nowhere/at/all.db")
+
+
+CASES: list[tuple[Provoke, FailureKind]] = [
+    (busy, FailureKind.TRANSIENT),
+    (busy_snapshot, FailureKind.TRANSIENT),
+    (locked, FailureKind.TRANSIENT),
+    (full, FailureKind.TRANSIENT),
+    (interrupted, FailureKind.TRANSIENT),
+    (unique, FailureKind.DATA),
+    (not_null, FailureKind.DATA),
+    (check, FailureKind.DATA),
+    (foreign_key, FailureKind.DATA),
+    (foreign_key_at_commit, FailureKind.DATA),
+    (mismatch, FailureKind.DATA),
+    (too_big, FailureKind.DATA),
+    (integer_overflow, FailureKind.DATA),
+    (surrogate, FailureKind.DATA),
+    (unsupported_type, FailureKind.DATA),
+    (wrong_number_of_values, FailureKind.DATA),
+    (no_such_table, FailureKind.STATEMENT),
+    (syntax, FailureKind.STATEMENT),
+    (denied, FailureKind.STATEMENT),
+    (read_only, FailureKind.UNUSABLE),
+    (not_a_database, FailureKind.UNUSABLE),
+    (corrupt, FailureKind.UNUSABLE),
+    (cannot_open, FailureKind.UNUSABLE),
+]
+TYPES = {
+    FailureKind.TRANSIENT: TransientError,
+    FailureKind.DATA: RejectedRow,
+    FailureKind.STATEMENT: StatementError,
+    FailureKind.UNUSABLE: DatabaseUnusable,
+}
+
+
+@pytest.mark.parametrize(("provoke", "kind"), CASES, ids=[provoke.__name__ for provoke, _ in CASES])
+def test_a_provoked_error_is_of_its_kind(
+    plain: Database, database_url: str, provoke: Provoke, kind: FailureKind
+) -> None:
+    with pytest.raises((sqlite3.Error, OverflowError, UnicodeEncodeError)) as caught:
+        provoke(plain, database_url)
+    assert classify(caught.value) is kind
+    wrapped = DBAPIError("INSERT", {}, caught.value)  # as SQLAlchemy hands it on
+    assert classify(wrapped) is kind
+    for error in (caught.value, wrapped):
+        typed = as_perflab_error(error, "a write of 5 items")
+        assert type(typed) is TYPES[kind]
+        assert str(typed).startswith("a write of 5 items failed: ")
+        assert isinstance(typed, DatabaseError)
+
+
+def test_a_full_disk_leaves_earlier_commits_and_passes_when_space_returns(plain: Database, database_url: str) -> None:
+    run(plain, "INSERT INTO item (name) VALUES ('before')")
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        full(plain, database_url)
+    assert plain.fetch("SELECT name FROM item") == [("before",)]
+    with plain.writing_connection() as connection:
+        connection.execute("PRAGMA max_page_count = 1000000")
+    run(plain, "INSERT INTO item (name) VALUES (?)", ("x" * 100_000,))
+    assert plain.fetch("SELECT count(*) FROM item") == [(2,)]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (InvalidInput("x"), FailureKind.DATA),
+        (RejectedRow("x"), FailureKind.DATA),
+        (TransientError("x"), FailureKind.TRANSIENT),
+        (DatabaseUnusable("x"), FailureKind.UNUSABLE),
+        (LifecycleError("x"), FailureKind.UNUSABLE),
+        (BufferFull("x"), FailureKind.BUG),
+        (ZeroDivisionError("x"), FailureKind.BUG),
+        (KeyError("x"), FailureKind.BUG),
+    ],
+)
+def test_other_errors_are_of_a_kind_too(error: Exception, kind: FailureKind) -> None:
+    assert classify(error) is kind
+    typed = as_perflab_error(error, "a write")
+    assert typed is (error if isinstance(error, PerflabError) else None)
+
+
+def test_an_error_of_sqlite_without_a_code_fails_everything() -> None:
+    assert classify(sqlite3.OperationalError("out of the blue")) is FailureKind.UNUSABLE
+
+
+def test_the_message_hides_passwords() -> None:
+    error = sqlite3.OperationalError("could not connect to postgresql://user:Canary@host/db?sslpassword=Canary")
+    assert "Canary" not in str(as_perflab_error(error, "a read"))
+
+
+def test_a_block_gives_typed_errors_with_their_cause() -> None:
+    cause = OperationalError("SELECT", {}, sqlite3.OperationalError("x"))
+    with pytest.raises(DatabaseUnusable, match="doing it failed: x") as caught, TypedErrors("doing it"):
+        raise cause
+    assert caught.value.__cause__ is cause
+    with pytest.raises(ZeroDivisionError) as bug, TypedErrors("doing it"):
+        raise ZeroDivisionError
+    assert bug.value.__cause__ is None
+    with pytest.raises(KeyboardInterrupt), TypedErrors("doing it"):
+        raise KeyboardInterrupt
+    with TypedErrors("doing it"):
+        pass

@@ -1,0 +1,176 @@
+"""perflab's tables: made once, in one revision, by whoever comes first."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+from perflab.database.database import Database
+from perflab.database.schema import SCHEMA_REVISION, VERSION_TABLE, current_revision, migration_config
+from perflab.errors import DatabaseUnusable, StatementError
+
+RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
+StartPython = Callable[..., "subprocess.Popen[str]"]
+
+TABLES = {"perflab_jobs", "perflab_watches", "perflab_ingest_states", VERSION_TABLE}
+
+
+def inventory(database: Database) -> dict[str, str]:
+    """Everything that the file holds, by name: tables and indexes with their SQL."""
+    rows = database.fetch(
+        "SELECT name, coalesce(sql, '') FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY name"
+    )
+    return dict(rows)
+
+
+def revision(database: Database) -> str | None:
+    with database.reading() as connection:
+        return current_revision(connection)
+
+
+def test_the_stated_revision_is_the_newest_migration(database: Database) -> None:
+    with database.transaction() as connection:
+        scripts = ScriptDirectory.from_config(migration_config(connection))
+    assert scripts.get_heads() == [SCHEMA_REVISION]
+    assert revision(database) == SCHEMA_REVISION
+
+
+def test_a_database_without_the_tables_has_no_revision(database_url: str) -> None:
+    with Database.open(database_url) as empty:
+        assert revision(empty) is None
+
+
+def test_the_tables_are_those_of_the_design(database: Database) -> None:
+    with database.reading() as connection:
+        assert set(inspect(connection).get_table_names()) == TABLES
+
+
+@pytest.mark.parametrize(
+    ("index", "columns", "condition"),
+    [
+        ("perflab_jobs_ready", "(queue, priority, run_at, id)", "state = 'ready'"),
+        ("perflab_jobs_scheduled", "(queue, run_at)", "state = 'scheduled'"),
+        ("perflab_jobs_running", "(queue, lease_until)", "state = 'running'"),
+        ("perflab_jobs_dead", "(queue, run_at)", "state = 'dead'"),
+        ("perflab_jobs_key", "(queue, key)", "key IS NOT NULL AND state <> 'dead'"),
+        ("perflab_watches_due", "(next_due_at)", "enabled"),
+    ],
+)
+def test_each_index_serves_the_rows_of_one_state(database: Database, index: str, columns: str, condition: str) -> None:
+    sql = inventory(database)[index].replace('"', "")
+    assert columns in sql
+    assert sql.endswith(f"WHERE {condition}")
+    assert sql.startswith("CREATE UNIQUE INDEX" if index == "perflab_jobs_key" else "CREATE INDEX")
+
+
+def test_there_is_no_index_beyond_these(database: Database) -> None:
+    indexes = {name for name, sql in inventory(database).items() if "INDEX" in sql.partition(" ON ")[0]}
+    assert len(indexes) == 6
+
+
+def test_creating_the_schema_again_sends_no_change(database: Database) -> None:
+    before = inventory(database)
+    with database.driver_transaction() as connection:
+        connection.execute(
+            "INSERT INTO perflab_watches (name, queue, priority, interval, timezone, next_due_at, enabled, payload)"
+            " VALUES ('w', 'q', 0, 1, 'UTC', 0, 1, '{}')"
+        )
+    database.create_schema()
+    assert inventory(database) == before
+    assert database.fetch("SELECT count(*) FROM perflab_watches") == [(1,)]
+
+
+def test_the_way_down_removes_everything_and_the_way_up_restores_it(database: Database) -> None:
+    before = inventory(database)
+    with database.transaction() as connection:
+        command.downgrade(migration_config(connection), "base")
+    assert set(inventory(database)) == {VERSION_TABLE}
+    assert revision(database) is None
+    database.create_schema()
+    assert inventory(database) == before
+
+
+def test_other_tables_and_other_migrations_are_left_alone(database_url: str) -> None:
+    with Database.open(database_url) as database:
+        with database.driver_transaction() as connection:
+            connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+            connection.execute("INSERT INTO alembic_version VALUES ('theirs')")
+        database.create_schema()
+        assert database.fetch("SELECT version_num FROM alembic_version") == [("theirs",)]
+        assert set(inventory(database)) >= TABLES
+
+
+def test_a_newer_schema_is_refused_and_left_alone(database: Database) -> None:
+    with database.driver_transaction() as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    before = inventory(database)
+    with pytest.raises(DatabaseUnusable, match="in revision '9999', which this version does not know: upgrade perflab"):
+        database.create_schema()
+    assert inventory(database) == before
+
+
+def test_a_failed_migration_leaves_nothing(database_url: str) -> None:
+    with Database.open(database_url) as database:
+        with database.driver_transaction() as connection:
+            connection.execute("CREATE TABLE perflab_ingest_states (theirs TEXT)")
+        with pytest.raises(
+            StatementError, match="creating perflab's tables failed: table perflab_ingest_states already"
+        ):
+            database.create_schema()
+        assert set(inventory(database)) == {"perflab_ingest_states"}
+
+
+def test_a_database_in_memory_has_the_same_schema(database: Database) -> None:
+    with Database.open("sqlite://") as in_memory:
+        in_memory.create_schema()
+        assert inventory(in_memory) == inventory(database)
+
+
+CREATE = """
+    import sys
+    import alembic.command
+    from perflab.database.database import Database
+    print("ready", flush=True)
+    sys.stdin.readline()
+    with Database.open(sys.argv[1]) as database:
+        database.create_schema()
+"""
+
+
+def test_processes_that_start_together_create_it_once(
+    tmp_path: Path, database_url: str, start_python: StartPython, database: Database
+) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    processes = [start_python(CREATE, url) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    with Database.open(url) as created:
+        assert inventory(created) == inventory(database)
+        assert created.fetch(f"SELECT version_num FROM {VERSION_TABLE}") == [(SCHEMA_REVISION,)]
+
+
+def test_current_tables_are_recognised_without_alembic(
+    database: Database, database_url: str, run_python: RunPython
+) -> None:
+    program = """
+        import sys
+        from perflab.database.database import Database
+        with Database.open(sys.argv[1]) as database:
+            database.create_schema()
+        print("alembic" in sys.modules)
+    """
+    assert run_python(program, database_url).stdout == "False\n"
