@@ -1,0 +1,24 @@
+"""The figures of the lab. Each function takes what was found and returns a `Plot`: figure, reading and data."""
+
+from perflab.lab.plots.causes import flush_causes
+from perflab.lab.plots.confirmation import confirmation_ratios
+from perflab.lab.plots.departures import departures_by_hour
+from perflab.lab.plots.frontier import throughput_latency_frontier
+from perflab.lab.plots.latency import latency_by_flush_interval
+from perflab.lab.plots.plot import Plot, export
+from perflab.lab.plots.round_trips import round_trips_saved
+from perflab.lab.plots.throughput import throughput_by_batch_size
+from perflab.lab.plots.ways import cost_of_ways
+
+__all__ = [
+    "Plot",
+    "confirmation_ratios",
+    "cost_of_ways",
+    "departures_by_hour",
+    "export",
+    "flush_causes",
+    "latency_by_flush_interval",
+    "round_trips_saved",
+    "throughput_by_batch_size",
+    "throughput_latency_frontier",
+]
