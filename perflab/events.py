@@ -65,7 +65,8 @@ class FlushCompleted:
     round_trips: int
     """Round trips counted while it ran."""
     round_trips_unbatched: int
-    """Round trips that the delivered items would have cost one by one: counted per statement, not assumed."""
+    """The least that the delivered items would have cost one by one: what one write alone costs on this engine, times
+    their number."""
     cause: Cause
     outcome: Outcome
     attempt: int

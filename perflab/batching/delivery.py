@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from perflab.batching.accumulator import Batch, Entry
 from perflab.batching.isolation import isolate
 from perflab.batching.retry import RetryPolicy
-from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
 from perflab.database.failures import as_perflab_error
 from perflab.database.operation import Operation
@@ -134,26 +133,22 @@ class Delivery:
 
     def _attempt(self, part: Sequence[PreparedItem], tally: _RoundTripTally) -> list[Any]:
         """Write one part in one transaction."""
-        results: list[Any] = [None] * len(part)
-        statements = alone = 0
+        answers: list[tuple[list[int], Sequence[Any]]] = []
         with self._database.writing_connection() as connection:
             before = connection.round_trips
             try:
                 with connection.transaction():
                     for operation, positions in group_by_operation(part):
-                        sent_before = connection.round_trips
                         rows = [part[position].row for position in positions]
-                        for position, result in zip(positions, operation.apply(connection, rows), strict=True):
-                            results[position] = result
-                        sent = connection.round_trips - sent_before
-                        statements += sent
-                        # A Core write is one statement for one item, however many its batch needed.
-                        alone += len(rows) * (1 if isinstance(operation, CoreWrite) else sent)
+                        answers.append((positions, operation.apply(connection, rows)))
             finally:
                 sent = connection.round_trips - before
                 tally.sent += sent
-        # BEGIN and COMMIT; one item alone would have needed these and its own statements.
-        tally.unbatched += len(part) * (sent - statements) + alone
+        results: list[Any] = [None] * len(part)
+        for positions, answer in answers:
+            for position, result in zip(positions, answer, strict=True):
+                results[position] = result
+        tally.unbatched += len(part) * self._database.round_trips_of_one
         return results
 
     def _undecided(self, entries: list[SubmissionEntry], error: Exception | None, now: float, written: Written) -> None:

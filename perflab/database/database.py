@@ -13,19 +13,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from perflab.database import sqlite
 from perflab.database.failures import TypedErrors
 from perflab.database.operation import DriverConnection, Operation
-from perflab.database.urls import parse_url, redact
+from perflab.database.pools import Durability, Pools, PoolSettings
+from perflab.database.urls import parse_url, redact_url
 from perflab.database.values import check_number
-from perflab.errors import InvalidInput, LifecycleError, TransientError
+from perflab.errors import DatabaseUnusable, InvalidInput, LifecycleError, MissingExtra, TransientError
 from perflab.events import Events
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection
+    from sqlalchemy import URL, Connection, Dialect, PoolProxiedConnection
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Pooled = TypeVar("Pooled", "Connection", "PoolProxiedConnection")
-
-READING_CONNECTIONS = 4
 
 
 class RoundTripCount:
@@ -48,61 +47,50 @@ class RoundTripCount:
 class Database:
     """A SQL database, its pool and its count of round trips. Open it with `Database.open`.
 
-    Writes go through one connection: SQLite has one writer anyway, and waiting for it in the pool is fair and wakes at
-    once, where waiting in the file's busy handler polls. Reads have connections of their own and never wait for a
-    write.
-
     Safe to share between threads. Not usable after a fork: open it again in the child.
     """
 
-    def __init__(self, url: str, *, durability: sqlite.Durability, busy_timeout: float) -> None:
+    def __init__(self, url: str, settings: PoolSettings) -> None:
         parsed = parse_url(url)
-        if durability not in get_args(sqlite.Durability):
-            raise InvalidInput(f"durability is {durability!r}: use 'normal' or 'full'")
-        check_number(busy_timeout, "busy_timeout")
-        sqlite.check_path(parsed)
-        self.url = redact(url)
-        self.engine_name = parsed.get_backend_name()
-        self.durability = durability
+        self.url = redact_url(url)
+        self.durability = settings.durability
         self.events = Events()
         self._process_id = os.getpid()
         self._closed = False
         self._writing_thread: int | None = None
         self._connections: list[DriverConnection] = []  # closed ones too: their counts stay counted
-
-        def engine(connections: int, *, read_only: bool) -> Engine:
-            return sqlite.open_engine(
-                parsed,
-                durability=durability,
-                busy_timeout=busy_timeout,
-                connections=connections,
-                read_only=read_only,
-                opened=self._connections.append,
-            )
-
-        self._writer = engine(1, read_only=False)
-        # Every connection to ":memory:" would be a database of its own.
-        self._in_memory = sqlite.is_memory(parsed)
-        self._reader = self._writer if self._in_memory else engine(READING_CONNECTIONS, read_only=True)
+        self._pools = _open_pools(parsed, settings, self._connections.append)
+        self.engine_name = self._pools.engine_name
 
     @classmethod
-    def open(cls, url: str, *, durability: sqlite.Durability = "normal", busy_timeout: float = 5.0) -> Database:
+    def open(cls, url: str, *, durability: Durability = "normal", busy_timeout: float = 5.0) -> Database:
         """Open a database and check that it can be written.
 
         Args:
-            url: `sqlite:///lab.db` for a file, `sqlite://` for one in memory.
-            durability: "normal" (WAL, synchronous=NORMAL): a commit survives the death of every process, and on power
-                loss the last commits may be missing, never half of one. "full" syncs at each commit, so that they
-                survive power loss too.
-            busy_timeout: seconds to wait for another writer before `TransientError`.
+            url: `sqlite:///lab.db` for a file, `sqlite://` for one in memory, `postgresql://user@host/name` for a
+                server.
+            durability: a commit survives the death of every process with both. With "full" it survives a power loss
+                too. On SQLite "normal" (WAL, synchronous=NORMAL) may then lose the last commits, never half of one. On
+                PostgreSQL "normal" leaves synchronous_commit to the server, where it is on unless somebody changed it.
+            busy_timeout: seconds to wait for a connection or for another writer before `TransientError`.
 
         Raises:
             InvalidInput: the URL or a setting is wrong.
-            DatabaseUnusable: the file cannot be written, is corrupt, or is no database.
+            DatabaseUnusable: the database cannot be reached or written, is corrupt, or is no database.
+            MissingExtra: the driver of the engine is not installed.
         """
-        database = cls(url, durability=durability, busy_timeout=busy_timeout)
+        if durability not in get_args(Durability):
+            raise InvalidInput(f"durability is {durability!r}: use 'normal' or 'full'")
+        check_number(busy_timeout, "busy_timeout")
+        database = cls(url, PoolSettings(durability, busy_timeout))
         try:
-            database._writer.raw_connection().close()
+            database._pools.writer.raw_connection().close()
+        except TransientError as error:
+            database.close()
+            raise DatabaseUnusable(
+                f"{database.url!r} cannot be reached: {error.__cause__ or error}; check that it is there, and that you "
+                "may use it"
+            ) from error
         except BaseException:
             database.close()
             raise
@@ -122,8 +110,8 @@ class Database:
         self._closed = True
         # Closing a SQLite file in a child process would let go of the locks that the parent counts on.
         is_ours = os.getpid() == self._process_id
-        self._reader.dispose(close=is_ours)
-        self._writer.dispose(close=is_ours)
+        self._pools.reader.dispose(close=is_ours)
+        self._pools.writer.dispose(close=is_ours)
 
     def create_schema(self) -> None:
         """Create perflab's tables, or bring them to this version. Does nothing where they are current."""
@@ -143,7 +131,7 @@ class Database:
             TransientError: another writer did not finish within the busy timeout.
             LifecycleError: the database is closed, or this thread is in a transaction already.
         """
-        with self._checked_out(self._writer.connect, writing=True) as connection:
+        with self._checked_out(self._pools.writer.connect, writing=True) as connection:
             with TypedErrors("beginning a transaction"):
                 transaction = connection.begin()
             with transaction:
@@ -151,36 +139,44 @@ class Database:
 
     @contextmanager
     def driver_transaction(self) -> Iterator[DriverConnection]:
-        """The same on the driver's own connection: what operations run on. Its errors are the driver's."""
-        with self._checked_out(self._writer.raw_connection, writing=True) as pooled:
-            connection = cast("DriverConnection", pooled.dbapi_connection)
-            with connection.transaction():
-                yield connection
+        """The same on the driver's own connection: what operations run on. Its errors are the driver's.
+
+        What statements return may be read only after the block: on a server the whole block is one round trip.
+        """
+        with self.writing_connection() as connection, connection.transaction():
+            yield connection
+
+    @contextmanager
+    def driver_conversation(self) -> Iterator[DriverConnection]:
+        """The same for a block in which a later statement depends on what an earlier one returned."""
+        with self.writing_connection() as connection, connection.conversation():
+            yield connection
 
     @contextmanager
     def writing_connection(self) -> Iterator[DriverConnection]:
         """The driver's own connection before a transaction, for those who count what that costs."""
-        with self._checked_out(self._writer.raw_connection, writing=True) as pooled:
-            yield cast("DriverConnection", pooled.dbapi_connection)
+        with self._checked_out(self._pools.writer.raw_connection, writing=True) as pooled:
+            yield _driver(pooled)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A SQLAlchemy connection for SELECTs; it refuses to write (except in memory, where it is the writer's)."""
-        if self._in_memory:
+        """A SQLAlchemy connection for SELECTs. On a SQLite file it refuses to write, and never waits for a write."""
+        if self._reads_on_writer:
             with self.transaction() as connection:
                 yield connection
         else:
-            with self._checked_out(self._reader.connect, writing=False) as connection:
+            with self._checked_out(self._pools.reader.connect, writing=False) as connection:
                 yield connection
 
     def fetch(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
         """All rows of one SELECT of perflab's own, over the driver."""
         with (
-            self._checked_out(self._reader.raw_connection, writing=self._in_memory) as pooled,
+            self._checked_out(self._pools.reader.raw_connection, writing=self._reads_on_writer) as pooled,
             TypedErrors("a read"),
         ):
-            connection = cast("DriverConnection", pooled.dbapi_connection)
-            return connection.execute(sql, parameters).fetchall()
+            connection = _driver(pooled)
+            rows: list[tuple[Any, ...]] = connection.execute(sql, parameters).fetchall()
+            return rows
 
     def apply(
         self, operation: Operation[Item, Result], items: Iterable[Item], *, connection: Connection | None = None
@@ -204,12 +200,18 @@ class Database:
             if connection is not None:
                 return list(operation.apply(self._in_transaction(connection), rows))
             with self.driver_transaction() as driver:
-                return list(operation.apply(driver, rows))
+                results = operation.apply(driver, rows)
+            return list(results)
 
     @property
     def dialect(self) -> Dialect:
         """SQLAlchemy's dialect, to compile statements with."""
-        return self._writer.dialect
+        return self._pools.writer.dialect
+
+    @property
+    def round_trips_of_one(self) -> int:
+        """The least round trips that one write alone costs here: what batching is compared with."""
+        return self._pools.round_trips_of_one
 
     # -- round trips ---------------------------------------------------------------------------------------------------
 
@@ -229,6 +231,10 @@ class Database:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
+    @property
+    def _reads_on_writer(self) -> bool:
+        return self._pools.one_writer and self._pools.reader is self._pools.writer
+
     def _check_usable(self) -> None:
         if self._closed:
             raise LifecycleError(f"the database {self.url!r} is closed: open it again with Database.open")
@@ -243,6 +249,7 @@ class Database:
         """A connection of the pool, to which it goes back at the end; the writing one is for one thread at a time."""
         self._check_usable()
         this_thread = threading.get_ident()
+        writing = writing and self._pools.one_writer
         if writing and self._writing_thread == this_thread:
             raise LifecycleError(
                 "a transaction was asked for inside a transaction of the same thread, for which it would wait for "
@@ -257,19 +264,40 @@ class Database:
             ) from error
         if writing:
             self._writing_thread = this_thread
+        driver = _driver(pooled)
         try:
             yield pooled
         finally:
             if writing:
                 self._writing_thread = None
+            if driver.is_broken:
+                # What has cut this connection has most likely cut those in the pool too: let it open new ones.
+                pooled.invalidate()
+                self._pools.writer.dispose()
             pooled.close()
 
     def _in_transaction(self, connection: Connection) -> DriverConnection:
         """The driver's connection under a SQLAlchemy connection that is in a transaction of this database."""
-        driver = cast("DriverConnection", connection.connection.dbapi_connection)
+        driver = _driver(connection)
         if not any(known is driver for known in self._connections) or not driver.in_transaction:
             raise LifecycleError(
                 "the connection is not in a transaction of this database: use the one that `with database.transaction()"
                 " as connection` gives, inside its block"
             )
         return driver
+
+
+def _open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None]) -> Pools:
+    if url.get_backend_name() == "postgresql":
+        try:
+            from perflab.database import postgresql  # noqa: PLC0415  # its driver is an extra
+        except ModuleNotFoundError as error:
+            raise MissingExtra(f"PostgreSQL needs the package {error.name}: pip install 'perflab[postgres]'") from error
+        return postgresql.open_pools(url, settings, opened)
+    return sqlite.open_pools(url, settings, opened)
+
+
+def _driver(pooled: Connection | PoolProxiedConnection) -> DriverConnection:
+    """The driver's connection under a pooled one, or under SQLAlchemy's."""
+    proxied = getattr(pooled, "connection", pooled) if hasattr(pooled, "exec_driver_sql") else pooled
+    return cast("DriverConnection", proxied.dbapi_connection)

@@ -55,11 +55,32 @@ _SQLITE = {
     sqlite3.SQLITE_IOERR: FailureKind.UNUSABLE,
 }
 
+# SQLSTATE by its longest known prefix: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_POSTGRESQL = {
+    "08": FailureKind.TRANSIENT,  # connection
+    "22": FailureKind.DATA,
+    "23": FailureKind.DATA,  # integrity
+    "21": FailureKind.DATA,  # cardinality: a key twice in one upsert
+    "40": FailureKind.TRANSIENT,  # serialisation, deadlock
+    "53": FailureKind.TRANSIENT,  # too many connections, disk full, out of memory
+    "54": FailureKind.DATA,  # too large
+    "55P03": FailureKind.TRANSIENT,  # lock not available
+    "57014": FailureKind.TRANSIENT,  # cancelled by a timeout
+    "57P": FailureKind.TRANSIENT,  # shutdown, crash, starting up
+    "42": FailureKind.STATEMENT,
+    "P0": FailureKind.DATA,  # raised by a trigger or function
+    "25006": FailureKind.UNUSABLE,  # read-only
+    "28": FailureKind.UNUSABLE,  # authorisation
+    "3D": FailureKind.UNUSABLE,  # no such database
+    "XX": FailureKind.UNUSABLE,  # corruption
+    "58": FailureKind.UNUSABLE,  # system error
+}
+
 _ADVICE = {
     FailureKind.TRANSIENT: (TransientError, "it may pass: try again later"),
     FailureKind.DATA: (RejectedRow, "correct the row"),
     FailureKind.STATEMENT: (StatementError, "check the table and column names, and that create_schema() ran"),
-    FailureKind.UNUSABLE: (DatabaseUnusable, "check that the file is a healthy, writable database"),
+    FailureKind.UNUSABLE: (DatabaseUnusable, "check that it is a healthy, writable database, and that you may use it"),
 }
 
 
@@ -85,9 +106,26 @@ def classify(error: BaseException) -> FailureKind:
         if isinstance(error, sqlite3.DataError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
             return FailureKind.DATA
         return FailureKind.UNUSABLE
+    if type(error).__module__.partition(".")[0] == "psycopg":
+        return _classify_psycopg(error)
     if isinstance(error, OverflowError | UnicodeEncodeError):
         return FailureKind.DATA
     return FailureKind.BUG
+
+
+def _classify_psycopg(error: BaseException) -> FailureKind:
+    """The same for psycopg, known by its name: the package is an extra and may not be there to be imported."""
+    state: str | None = getattr(error, "sqlstate", None)
+    if state is not None:
+        return next(
+            (_POSTGRESQL[state[:length]] for length in (5, 3, 2) if state[:length] in _POSTGRESQL),
+            FailureKind.UNUSABLE,
+        )
+    # Without a state the client refused a value, or lost the server.
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & {"DataError", "ProgrammingError", "NotSupportedError"}:
+        return FailureKind.DATA
+    return FailureKind.TRANSIENT if names & {"OperationalError", "InterfaceError"} else FailureKind.UNUSABLE
 
 
 def as_perflab_error(error: BaseException, doing: str) -> PerflabError | None:

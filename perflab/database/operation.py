@@ -2,16 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Generic, Protocol, TypeVar, overload
 
-from perflab.database.sqlite import SQLiteConnection
 
-DriverConnection = SQLiteConnection
-"""The driver's own connection: hot paths speak to it directly, because Core execution costs 1.7 times as much there."""
+class DriverConnection(Protocol):
+    """The driver's own connection: hot paths speak to it, because Core execution costs 1.7 times as much there."""
+
+    round_trips: int
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it has lost its server and is of no more use."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any: ...
+
+    def executemany(self, sql: str, parameters: Any, /) -> Any: ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All statements of the block or none. What they return may be read only after the block."""
+
+    def conversation(self) -> AbstractContextManager[None]:
+        """The same for a block in which a later statement depends on what an earlier one returned."""
+
 
 Item_contra = TypeVar("Item_contra", contravariant=True)
 Result_co = TypeVar("Result_co", covariant=True)
+
+
+Result = TypeVar("Result")
+
+
+class Deferred(Sequence[Result], Generic[Result]):
+    """Results that are read from the server's answer when somebody looks at them, once."""
+
+    def __init__(self, read: Callable[[], Sequence[Result]]) -> None:
+        self._read = read
+        self._results: Sequence[Result] | None = None
+
+    def _now(self) -> Sequence[Result]:
+        if self._results is None:
+            self._results = self._read()
+        return self._results
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Result]: ...
+
+    def __getitem__(self, index: int | slice) -> Result | Sequence[Result]:
+        return self._now()[index]
+
+    def __len__(self) -> int:
+        return len(self._now())
 
 
 class Operation(Protocol[Item_contra, Result_co]):
@@ -19,7 +67,8 @@ class Operation(Protocol[Item_contra, Result_co]):
 
     `prepare` and `size_bytes` are pure and run before anything is sent. `apply` runs inside a transaction that somebody
     else begins and ends, sends a number of statements that does not grow with the rows, and may be called again with
-    the same rows after a rollback.
+    the same rows after a rollback. Its results may be read only when that transaction has ended: a server answers a
+    whole transaction at once, in one round trip.
     """
 
     @property

@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
 from perflab.database.failures import TypedErrors
+from perflab.database.operation import DriverConnection
+from perflab.database.pools import Durability, Pools, PoolSettings
 from perflab.errors import DatabaseUnusable, InvalidInput
-
-Durability = Literal["normal", "full"]
 
 MINIMUM_VERSION = (3, 35, 0)
 """The first with RETURNING."""
 PAGE_CACHE_KIB = 65_536
 """Large enough that the hot end of a queue of a million jobs stays in memory; the default of 2 MiB does not hold it."""
 CACHED_STATEMENTS = 256
+READING_CONNECTIONS = 4
+ROUND_TRIPS_OF_ONE = 3
+"""BEGIN, the statement, COMMIT."""
 BEGIN = "BEGIN IMMEDIATE"
 """Every transaction that writes starts so: a deferred one that turns into a writer fails at once with
 SQLITE_BUSY_SNAPSHOT, whatever the busy timeout."""
@@ -51,6 +54,7 @@ class SQLiteConnection(sqlite3.Connection):
     """
 
     round_trips = 0
+    is_broken = False
 
     def cursor(self, factory: Any = SQLiteCursor) -> Any:
         return super().cursor(factory)
@@ -71,6 +75,10 @@ class SQLiteConnection(sqlite3.Connection):
         if self.in_transaction:
             self.round_trips += 1
             super().rollback()
+
+    def conversation(self) -> AbstractContextManager[None]:
+        """SQLite answers each statement at once, so there is only one kind of transaction."""
+        return self.transaction()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -121,20 +129,29 @@ def is_memory(url: URL) -> bool:
     return url.database in (None, "", ":memory:", "file:", "file::memory:") or url.query.get("mode") == "memory"
 
 
-def open_engine(
-    url: URL,
-    *,
-    durability: Durability,
-    busy_timeout: float,
-    connections: int,
-    read_only: bool,
-    opened: Callable[[SQLiteConnection], None],
+def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None]) -> Pools:
+    """One connection that writes, and some that read.
+
+    SQLite has one writer anyway, and waiting for it in the pool is fair and wakes at once, where waiting in the file's
+    busy handler polls.
+    """
+    check_path(url)
+    writer = _open_engine(url, settings, opened, connections=1, read_only=False)
+    if is_memory(url):  # every connection would be a database of its own
+        return Pools("sqlite", writer, writer, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=True)
+    reader = _open_engine(url, settings, opened, connections=READING_CONNECTIONS, read_only=True)
+    return Pools("sqlite", writer, reader, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=True)
+
+
+def _open_engine(
+    url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None], *, connections: int, read_only: bool
 ) -> Engine:
     """An engine over a pool of at most `connections` counted connections.
 
     Each transaction of a writing engine starts with `BEGIN`. A reading engine sends none; each SELECT is its own
     snapshot.
     """
+    busy_timeout = settings.busy_timeout
     engine = create_engine(url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_timeout=busy_timeout)
     (path, *_), options = engine.dialect.create_connect_args(url)
 
@@ -153,7 +170,7 @@ def open_engine(
             try:
                 _set_up(connection, read_only=read_only)
                 if not read_only:
-                    _set_up_writing(connection, durability, busy_timeout, in_memory=is_memory(url))
+                    _set_up_writing(connection, settings.durability, busy_timeout, in_memory=is_memory(url))
             except BaseException:
                 connection.close()
                 raise

@@ -9,8 +9,8 @@ from sqlalchemy.exc import ArgumentError
 
 from perflab.errors import InvalidInput
 
-ENGINES = ("sqlite",)
-SCHEMES = ("sqlite", "sqlite+pysqlite")
+SQLITE_SCHEMES = ("sqlite", "sqlite+pysqlite")
+POSTGRESQL_SCHEMES = ("postgresql", "postgresql+psycopg")
 SQLITE_URI_PARAMETERS = frozenset({"uri", "mode", "cache", "immutable", "nolock", "psow", "vfs"})
 """What SQLite itself takes in a `file:` URI; all else is an argument of `Database.open`, or nothing."""
 
@@ -50,11 +50,13 @@ def parse_url(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise InvalidInput(f"{shown!r} is not a database URL: write it like 'sqlite:///lab.db'") from None
-    if parsed.drivername not in SCHEMES:
+    if parsed.drivername in SQLITE_SCHEMES:
+        _check_sqlite(parsed, shown)
+    elif parsed.drivername not in POSTGRESQL_SCHEMES:
         raise InvalidInput(
-            f"unknown URL scheme {parsed.drivername!r} in {shown!r}: this version opens SQLite files, 'sqlite:///lab.db'"
+            f"unknown URL scheme {parsed.drivername!r} in {shown!r}: use 'sqlite:///lab.db' or "
+            "'postgresql://user@host/name'"
         )
-    _check_sqlite(parsed, shown)
     return parsed
 
 

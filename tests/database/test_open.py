@@ -30,7 +30,7 @@ def pragma_of_reader(database: Database, name: str) -> Any:
 
 @pytest.mark.parametrize(("durability", "synchronous"), [("normal", 1), ("full", 2)])
 def test_a_writer_is_set_up_for_durability_and_speed(
-    database_url: str, durability: sqlite.Durability, synchronous: int
+    database_url: str, durability: Durability, synchronous: int
 ) -> None:
     with Database.open(database_url, durability=durability, busy_timeout=1.5) as database:
         assert pragma_of_writer(database, "journal_mode") == "wal"

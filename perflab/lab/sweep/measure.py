@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perflab.batching.batcher import RequestBatcher
-from perflab.database.sqlite import Durability
+from perflab.database.pools import Durability
 from perflab.events import Event, FlushCompleted
 from perflab.lab.statistics.percentiles import percentile
 from perflab.lab.statistics.warmup import mser5

@@ -10,7 +10,7 @@ from enum import StrEnum
 from random import Random
 from typing import Literal, get_args
 
-from perflab.database.sqlite import Durability
+from perflab.database.pools import Durability
 from perflab.database.values import check_integer, check_number
 from perflab.errors import InvalidInput
 from perflab.lab.workloads.records import Source

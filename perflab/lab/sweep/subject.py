@@ -18,7 +18,7 @@ from zlib import crc32
 from sqlalchemy import Column, Float, MetaData, String, Table, insert
 
 from perflab.database.database import Database
-from perflab.database.sqlite import Durability
+from perflab.database.pools import Durability
 from perflab.errors import WrongAnswer
 from perflab.lab.workloads.flights import Flight, FlightData, Weather
 from perflab.lab.workloads.trace import EventKind, TraceEvent, trace

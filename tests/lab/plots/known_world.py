@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from perflab.database.sqlite import Durability
+from perflab.database.pools import Durability
 from perflab.lab.sweep.measure import Flush, Measurement, Slice
 from perflab.lab.sweep.plan import Cell, Mode
 

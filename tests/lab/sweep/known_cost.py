@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perflab.database.sqlite import Durability
+from perflab.database.pools import Durability
 from perflab.lab.sweep.measure import Flush, Measurement, Slice
 from perflab.lab.sweep.plan import Cell, Mode
 

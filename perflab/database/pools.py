@@ -1,0 +1,33 @@
+"""What `Database` needs of a SQL engine: its pools of connections. One file for each engine makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import Engine
+
+Durability = Literal["normal", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSettings:
+    """What a user may choose."""
+
+    durability: Durability
+    busy_timeout: float
+    """Seconds to wait for a connection, or for another writer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """The connections of one database."""
+
+    engine_name: str
+    writer: Engine
+    reader: Engine
+    """The writer itself where reads need no connections of their own."""
+    round_trips_of_one: int
+    """What one write alone costs at the least; a test counts it."""
+    one_writer: bool
+    """Only one thread can be in a writing transaction: a second one in the same thread would wait for itself."""

@@ -1,0 +1,198 @@
+"""PostgreSQL: how its connections are opened, set up and counted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.pool import QueuePool
+
+from perflab.database.failures import TypedErrors
+from perflab.database.operation import DriverConnection
+from perflab.database.pools import Pools, PoolSettings
+from perflab.database.urls import redact_url
+from perflab.errors import DatabaseUnusable
+
+MINIMUM_VERSION = 140_000
+CONNECT_TIMEOUT_SECONDS = 10
+ROUND_TRIPS_OF_ONE = 1
+"""One statement in autocommit."""
+IN_TRANSACTION = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE})
+
+
+class PostgresCursor(psycopg.Cursor[Any]):
+    """A cursor that counts its exchanges, for its connection."""
+
+    connection: PostgresConnection
+
+    def execute(
+        self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool | None = None
+    ) -> Self:
+        self.connection.note_sent()
+        return super().execute(query, params, prepare=prepare, binary=binary)
+
+    def executemany(self, query: Any, params_seq: Any, *, returning: bool = False) -> None:
+        self.connection.note_sent()
+        super().executemany(query, params_seq, returning=returning)
+
+    @contextmanager
+    def copy(self, statement: Any, params: Any = None, *, writer: Any = None) -> Iterator[Any]:
+        self.connection.note_sent()
+        with super().copy(statement, params, writer=writer) as copy:
+            yield copy
+
+
+class PostgresConnection(psycopg.Connection[Any]):
+    """A connection that counts its round trips: the times that it sends something and waits for ReadyForQuery.
+
+    It is in autocommit, so that one statement is one round trip. `transaction` puts its statements into a pipeline,
+    which the server takes as one transaction up to the Sync at the end: also one round trip, however many statements.
+    Results may be read once the block has ended.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.round_trips = 0
+        self.cursor_factory = PostgresCursor
+        # An automatic PREPARE would be one more round trip at the sixth execution, and a name that poolers do not know.
+        self.prepare_threshold = None
+        self._pipelined = 0
+
+    @property
+    def in_transaction(self) -> bool:
+        return self._pipelined > 0 or self.pgconn.transaction_status in IN_TRANSACTION
+
+    def note_sent(self) -> None:
+        """A statement is sent: alone it is a round trip, and in a pipeline the Sync will be."""
+        if self._pipelined:
+            self._pipelined += 1
+        else:
+            self.round_trips += 1
+
+    @property
+    def is_broken(self) -> bool:
+        return self.closed
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:  # type: ignore[override]  # one kind of transaction, and it is this one
+        """One transaction in one round trip: all statements of the block, or none.
+
+        Inside a transaction that somebody else began, the statements of the block join that one.
+        """
+        self._pipelined = 1
+        try:
+            with self.pipeline():
+                yield
+        finally:
+            self.round_trips += self._pipelined > 1
+            self._pipelined = 0
+
+    @contextmanager
+    def conversation(self) -> Iterator[None]:
+        """A transaction whose statements are answered one by one: BEGIN, each of them, and COMMIT are round trips."""
+        self.autocommit = False
+        try:
+            yield
+            self.commit()
+        except BaseException:
+            if not self.closed:
+                self.rollback()
+            raise
+        finally:
+            if not self.closed:
+                self.autocommit = True
+
+    def executemany(self, query: Any, parameters: Any, /) -> PostgresCursor:
+        cursor = self.cursor()
+        cursor.executemany(query, parameters)
+        return cursor
+
+    def commit(self) -> None:
+        if self.pgconn.transaction_status in IN_TRANSACTION:
+            self.round_trips += 1
+        super().commit()
+
+    def rollback(self) -> None:
+        if self.pgconn.transaction_status in IN_TRANSACTION:
+            self.round_trips += 1
+        super().rollback()
+
+    def _start_query(self) -> Any:
+        # BEGIN, which psycopg sends by itself before the first statement outside of autocommit.
+        if not self.autocommit and self.pgconn.transaction_status == TransactionStatus.IDLE:
+            self.round_trips += 1
+        yield from super()._start_query()
+
+
+def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None]) -> Pools:
+    """One pool for reads and writes: readers do not wait for writers, so nothing is gained by keeping them apart.
+
+    It holds twice as many connections as this machine has cores, and one. More would only queue up inside the server
+    instead of here; where the database has more cores than this machine, one process does not keep them busy anyway
+    (https://github.com/brettwooldridge/HikariCP/wiki/About-Pool-Sizing).
+    """
+    engine = _open_engine(url, settings, opened, connections=2 * (os.cpu_count() or 1) + 1)
+    return Pools("postgresql", engine, engine, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=False)
+
+
+def _open_engine(
+    url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None], *, connections: int
+) -> Engine:
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=settings.busy_timeout,
+        use_native_hstore=False,  # asking for its type would be a query for each connection
+        skip_autocommit_rollback=True,
+    )
+    arguments, options = engine.dialect.create_connect_args(url)
+    options.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
+    options.setdefault("application_name", "perflab")
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> PostgresConnection:
+        with TypedErrors(f"connecting to {redact_url(str(url))!r}"):
+            connection = PostgresConnection.connect(*arguments, autocommit=True, **options)
+            try:
+                _set_up(connection, settings)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: PostgresConnection, _record: Any) -> None:
+        connection.round_trips = 0  # what SQLAlchemy asked of its first connection is set-up too
+        opened(connection)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        # For a user's transaction, in which each statement is answered at once; psycopg sends BEGIN with the first.
+        connection.connection.dbapi_connection.autocommit = False
+
+    @event.listens_for(engine, "checkin")
+    def checked_in(connection: PostgresConnection | None, _record: Any) -> None:
+        if connection is not None and not connection.closed and not connection.autocommit:
+            connection.autocommit = True
+
+    return engine
+
+
+def _set_up(connection: PostgresConnection, settings: PoolSettings) -> None:
+    version = connection.info.server_version
+    if version < MINIMUM_VERSION:
+        raise DatabaseUnusable(
+            f"the server is PostgreSQL {version // 10_000}: perflab needs {MINIMUM_VERSION // 10_000} or newer; "
+            "upgrade it, or use another server"
+        )
+    if settings.durability == "full":
+        connection.execute("SET synchronous_commit = on")
+    connection.execute(f"SET lock_timeout = {round(settings.busy_timeout * 1_000)}")
