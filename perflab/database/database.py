@@ -299,5 +299,5 @@ def _open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnec
 
 def _driver(pooled: Connection | PoolProxiedConnection) -> DriverConnection:
     """The driver's connection under a pooled one, or under SQLAlchemy's."""
-    proxied = getattr(pooled, "connection", pooled) if hasattr(pooled, "exec_driver_sql") else pooled
+    proxied: Any = pooled.connection if hasattr(pooled, "exec_driver_sql") else pooled
     return cast("DriverConnection", proxied.dbapi_connection)

@@ -108,7 +108,7 @@ class PostgresConnection(psycopg.Connection[Any]):
             if not self.closed:
                 self.autocommit = True
 
-    def executemany(self, query: Any, parameters: Any, /) -> PostgresCursor:
+    def executemany(self, query: Any, parameters: Any, /) -> psycopg.Cursor[Any]:
         cursor = self.cursor()
         cursor.executemany(query, parameters)
         return cursor
