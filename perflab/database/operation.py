@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar, overload
 
@@ -60,6 +60,9 @@ class Deferred(Sequence[Result], Generic[Result]):
 
     def __len__(self) -> int:
         return len(self._now())
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self._now())  # Sequence's own would come here for each index
 
 
 class Operation(Protocol[Item_contra, Result_co]):

@@ -15,50 +15,56 @@ Lease: TypeAlias = tuple[int, int]
 """id, attempt"""
 ErrorRow: TypeAlias = tuple[int, int, int, str]
 """id, attempt, delay before the next attempt, error"""
+ExtendRow: TypeAlias = tuple[int, int, int]
+"""id, attempt, new end of the lease"""
+RetryRow: TypeAlias = tuple[int, int]
+"""id, number of attempts more"""
 ClaimedRow: TypeAlias = tuple[int, int, int, str, int, int, str | None]
 """priority, run_at, id, payload, attempt, max_attempts, key"""
+
+PROMOTED_AT_ONCE = 10_000
+"""Bounds how long one claim may hold its locks when very many jobs fall due together."""
 
 
 class QueueEngine(Protocol):
     """The queue's statements. All but `counts` run inside a transaction that the caller begins and ends.
 
-    Times are microseconds since 1970, delays microseconds. Calls that take many rows return one result for each, in
-    their order; of several rows for one lease, the first one counts.
+    Results may be read only after that transaction: a server sends them all at its end. Times are microseconds since
+    1970, delays microseconds. Calls that take many rows take at least one, and return one result for each, in their
+    order; of several rows for one job, the first one counts, unless stated otherwise.
     """
 
-    def enqueue(self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> list[int]:
+    def enqueue(self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> Sequence[int]:
         """The ids. A row whose key an unfinished job has, or an earlier row, gets that one's id and is not written."""
 
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, lease_until: int, worker: str | None
-    ) -> list[ClaimedRow]:
+    ) -> Sequence[ClaimedRow]:
         """Lease ready jobs: lowest priority number first, then run_at, then id."""
 
-    def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> list[bool]:
+    def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> Sequence[bool]:
         """Delete what is still held."""
 
-    def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> list[bool]:
+    def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> Sequence[bool]:
         """Schedule what is still held again, or let it die if it has no attempts left."""
 
-    def release(self, connection: DriverConnection, leases: Sequence[Lease], now: int) -> list[bool]:
+    def release(self, connection: DriverConnection, leases: Sequence[Lease], now: int) -> Sequence[bool]:
         """Make what is still held ready again."""
 
-    def extend_lease(self, connection: DriverConnection, leases: Sequence[Lease], lease_until: int) -> list[bool]:
-        """Move the end of leases that are still held."""
+    def extend_lease(self, connection: DriverConnection, rows: Sequence[ExtendRow]) -> Sequence[bool]:
+        """Move the end of leases that are still held; of several rows for one lease, the last one counts."""
 
-    def cancel(self, connection: DriverConnection, queue: str, ids: Sequence[int]) -> list[bool]:
+    def cancel(self, connection: DriverConnection, queue: str, ids: Sequence[int]) -> Sequence[bool]:
         """Delete scheduled and ready jobs."""
 
-    def retry(
-        self, connection: DriverConnection, queue: str, ids: Sequence[int], attempts: int, now: int
-    ) -> list[bool]:
+    def retry(self, connection: DriverConnection, queue: str, rows: Sequence[RetryRow], now: int) -> Sequence[bool]:
         """Make dead jobs ready for a number of attempts more."""
 
-    def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> tuple[int, int]:
-        """Take expired leases away; how many jobs are ready again, and how many are dead."""
+    def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> Sequence[str]:
+        """Take expired leases away; the state of each of these jobs, ready or dead."""
 
-    def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> int:
-        """Delete jobs that died before a time; how many."""
+    def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> Sequence[int]:
+        """Delete jobs that died before a time; their ids."""
 
     def counts(self, database: Database, queue: str) -> QueueCounts:
         """Jobs by state, on a reading connection."""

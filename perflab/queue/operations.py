@@ -6,7 +6,6 @@ encodes its items here, the same for every engine; the engine's own file writes 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -24,7 +23,7 @@ from perflab.database.values import (
 from perflab.errors import InvalidInput
 from perflab.events import Event, JobsEnqueued, JobsFinished
 from perflab.queue.backoff import Backoff
-from perflab.queue.engine import EnqueueRow, ErrorRow, Lease, QueueEngine
+from perflab.queue.engine import EnqueueRow, ErrorRow, Lease, QueueEngine, RetryRow
 from perflab.queue.job import Job, NewJob
 
 Item = TypeVar("Item")
@@ -73,7 +72,7 @@ class QueueOperation(Generic[Item, Result]):
     def size_bytes(self, item: Item) -> int:  # noqa: ARG002  # some depend on it
         return ROW_BYTES
 
-    def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> list[Result]:
+    def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> Sequence[Result]:
         raise NotImplementedError
 
     def event(self, items: Sequence[Item], results: Sequence[Result]) -> Event | None:  # noqa: ARG002
@@ -106,7 +105,7 @@ class Enqueue(QueueOperation[NewJob, int]):
     def size_bytes(self, item: NewJob) -> int:
         return ROW_BYTES + approximate_bytes(item.payload)
 
-    def apply(self, connection: DriverConnection, rows: Sequence[EnqueueRow]) -> list[int]:
+    def apply(self, connection: DriverConnection, rows: Sequence[EnqueueRow]) -> Sequence[int]:
         return self._engine.enqueue(connection, self._settings.name, rows, self._settings.now())
 
     def event(self, items: Sequence[NewJob], results: Sequence[int]) -> Event:  # noqa: ARG002
@@ -121,7 +120,7 @@ class MarkDone(QueueOperation[Job, bool]):
     def prepare(self, item: Job) -> Lease:
         return _lease(item)
 
-    def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> list[bool]:
+    def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> Sequence[bool]:
         return self._engine.mark_done(connection, rows)
 
     def event(self, items: Sequence[Job], results: Sequence[bool]) -> Event:  # noqa: ARG002
@@ -148,7 +147,7 @@ class MarkError(QueueOperation[tuple[Job, BaseException | str], bool]):
     def size_bytes(self, item: tuple[Job, BaseException | str]) -> int:
         return ROW_BYTES + min(LONGEST_ERROR, len(str(item[1])))
 
-    def apply(self, connection: DriverConnection, rows: Sequence[ErrorRow]) -> list[bool]:
+    def apply(self, connection: DriverConnection, rows: Sequence[ErrorRow]) -> Sequence[bool]:
         return self._engine.mark_error(connection, rows, self._settings.now())
 
     def event(self, items: Sequence[tuple[Job, BaseException | str]], results: Sequence[bool]) -> Event:
@@ -167,7 +166,7 @@ class Release(QueueOperation[Job, bool]):
     def prepare(self, item: Job) -> Lease:
         return _lease(item)
 
-    def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> list[bool]:
+    def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> Sequence[bool]:
         return self._engine.release(connection, rows, self._settings.now())
 
 
@@ -180,13 +179,9 @@ class ExtendLease(QueueOperation[tuple[Job, float], bool]):
         job, lease_seconds = _pair(item, "(job, lease)")
         return _lease(job), lease_microseconds(lease_seconds)
 
-    def apply(self, connection: DriverConnection, rows: Sequence[tuple[Lease, int]]) -> list[bool]:
+    def apply(self, connection: DriverConnection, rows: Sequence[tuple[Lease, int]]) -> Sequence[bool]:
         now = self._settings.now()
-
-        def extend(leases: list[Lease], lease: int) -> list[bool]:
-            return self._engine.extend_lease(connection, leases, now + lease)
-
-        return _grouped(rows, extend)
+        return self._engine.extend_lease(connection, [(*lease, now + duration) for lease, duration in rows])
 
 
 class Cancel(QueueOperation[int, bool]):
@@ -197,7 +192,7 @@ class Cancel(QueueOperation[int, bool]):
     def prepare(self, item: int) -> int:
         return check_integer(item, "a job id")
 
-    def apply(self, connection: DriverConnection, rows: Sequence[int]) -> list[bool]:
+    def apply(self, connection: DriverConnection, rows: Sequence[int]) -> Sequence[bool]:
         return self._engine.cancel(connection, self._settings.name, rows)
 
 
@@ -206,17 +201,12 @@ class Retry(QueueOperation[tuple[int, int], bool]):
 
     name = "retry"
 
-    def prepare(self, item: tuple[int, int]) -> tuple[int, int]:
+    def prepare(self, item: tuple[int, int]) -> RetryRow:
         job_id, attempts = _pair(item, "(id, attempts)")
         return check_integer(job_id, "a job id"), check_integer(attempts, "attempts", low=1, high=MOST_ATTEMPTS)
 
-    def apply(self, connection: DriverConnection, rows: Sequence[tuple[int, int]]) -> list[bool]:
-        now = self._settings.now()
-
-        def retry(ids: list[int], attempts: int) -> list[bool]:
-            return self._engine.retry(connection, self._settings.name, ids, attempts, now)
-
-        return _grouped(rows, retry)
+    def apply(self, connection: DriverConnection, rows: Sequence[RetryRow]) -> Sequence[bool]:
+        return self._engine.retry(connection, self._settings.name, rows, self._settings.now())
 
 
 class QueueOperations:
@@ -271,17 +261,3 @@ def _check_key(key: str) -> str:
     if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY:
         raise InvalidInput(f"key is {key!r:.220}: give 1 to {LONGEST_KEY} characters, or None")
     return check_text(key, "key")
-
-
-def _grouped(
-    rows: Sequence[tuple[Subject, Parameter]], write: Callable[[list[Subject], Parameter], list[bool]]
-) -> list[bool]:
-    """Write the rows of each parameter together (there is nearly always one), and return the results in row order."""
-    positions: defaultdict[Parameter, list[int]] = defaultdict(list)
-    for position, (_, parameter) in enumerate(rows):
-        positions[parameter].append(position)
-    results = [False] * len(rows)
-    for parameter, where in positions.items():
-        for position, result in zip(where, write([rows[each][0] for each in where], parameter), strict=True):
-            results[position] = result
-    return results

@@ -28,8 +28,9 @@ from perflab.errors import DatabaseError, InvalidInput
 from perflab.events import JobsClaimed, LeasesRescued
 from perflab.queue.backoff import Backoff
 from perflab.queue.engine import ClaimedRow, QueueEngine
-from perflab.queue.job import Job, NewJob, QueueCounts
+from perflab.queue.job import Job, JobState, NewJob, QueueCounts
 from perflab.queue.operations import QueueOperation, QueueOperations, QueueSettings, lease_microseconds
+from perflab.queue.postgresql import PostgresQueueEngine
 from perflab.queue.sqlite import SQLiteQueueEngine
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class PriorityQueue(Generic[Id, Ack]):
         stopwatch: monotonic seconds, for the durations in events.
 
     Raises:
-        InvalidInput: the name is refused, or there is no queue for this engine yet.
+        InvalidInput: the name is refused.
     """
 
     @overload
@@ -244,17 +245,19 @@ class PriorityQueue(Generic[Id, Ack]):
         """
         check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
         with self._transaction("rescue_expired") as connection:
-            ready, dead = self._engine.rescue_expired(connection, self.name, limit, self._now())
-        if ready + dead and self.db.events:
+            states = self._engine.rescue_expired(connection, self.name, limit, self._now())
+        if states and self.db.events:
+            ready, dead = states.count(JobState.READY), states.count(JobState.DEAD)
             self.db.events.emit(LeasesRescued(self.name, ready, dead))
-        return ready + dead
+        return len(states)
 
     def purge(self, *, older_than: float = 7 * 86_400.0, limit: int = 10_000) -> int:
         """Delete jobs that have been dead for `older_than` seconds, the oldest first, and return how many."""
         check_number(older_than, "older_than", high=1e10)
         check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
         with self._transaction("purge") as connection:
-            return self._engine.purge(connection, self.name, limit, self._now() - int(older_than * 1e6))
+            purged = self._engine.purge(connection, self.name, limit, self._now() - int(older_than * 1e6))
+        return len(purged)
 
     def counts(self) -> QueueCounts:
         """How many jobs are in each state."""
@@ -302,7 +305,7 @@ class PriorityQueue(Generic[Id, Ack]):
         if event is not None:
             self.db.events.emit(event)
 
-    def _jobs(self, rows: list[ClaimedRow], lease_until: datetime) -> list[Job]:
+    def _jobs(self, rows: Sequence[ClaimedRow], lease_until: datetime) -> list[Job]:
         jobs = []
         undecodable = []
         for priority, run_at, job_id, text, attempt, max_attempts, key in rows:
@@ -343,9 +346,7 @@ def check_worker_name(name: str) -> str:
 
 
 def _engine_for(db: Database) -> QueueEngine:
-    if db.engine_name == "sqlite":
-        return SQLiteQueueEngine()
-    raise InvalidInput(f"there is no queue on {db.engine_name!r} in this version: use SQLite")
+    return PostgresQueueEngine() if db.engine_name == "postgresql" else SQLiteQueueEngine()
 
 
 def _each(items: Iterable[Item]) -> Iterable[Item]:

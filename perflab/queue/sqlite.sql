@@ -119,6 +119,7 @@ WHERE id IN (
     ORDER BY run_at
     LIMIT ?3
 )
+RETURNING id
 
 -- name: counts
 -- One subquery for each state, because each has its own index.

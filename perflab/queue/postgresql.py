@@ -1,0 +1,156 @@
+"""The queue on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from perflab.database.database import Database
+from perflab.database.operation import Deferred, DriverConnection
+from perflab.database.statements import load_statements
+from perflab.queue.engine import PROMOTED_AT_ONCE, ClaimedRow, EnqueueRow, ErrorRow, ExtendRow, Lease, RetryRow
+from perflab.queue.job import QueueCounts
+from perflab.queue.row_results import Parameter, first_only, group_ids
+
+_SQL = load_statements("perflab.queue", "postgresql")
+
+_claim_order = itemgetter(0, 1, 2)
+
+
+class PostgresQueueEngine:
+    """The statements of `postgresql.sql`, with their parameters and results.
+
+    Everything is sent in one pipeline, and what comes back is read after it: each call is one round trip.
+
+    Calls that lock the same jobs cannot deadlock. What can, and then fails with a `TransientError` for one of the two:
+    a `retry`, or an enqueuer that loses its key to another one in this very moment, against a call that waits for one
+    of its jobs; and calls that stand together in a transaction of the caller's or in a batch of mixed operations.
+    """
+
+    def enqueue(self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> Sequence[int]:
+        if any(row[4] is not None for row in rows):
+            return _enqueue_with_keys(connection, queue, rows, now)
+        cursor = connection.execute(_SQL["enqueue"], {"queue": queue, "now": now, **_columns(rows)})
+        return Deferred(lambda: sorted(_first_column(cursor)))
+
+    def claim(
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, lease_until: int, worker: str | None
+    ) -> Sequence[ClaimedRow]:
+        connection.execute(_SQL["promote"], {"queue": queue, "now": now, "limit": PROMOTED_AT_ONCE})
+        cursor = connection.execute(
+            _SQL["claim"], {"queue": queue, "limit": limit, "lease_until": lease_until, "worker": worker}
+        )
+        return Deferred(lambda: sorted(cursor.fetchall(), key=_claim_order))
+
+    def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> Sequence[bool]:
+        return _where_held(connection, "mark_done", leases)
+
+    def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> Sequence[bool]:
+        first = {row[:2]: row for row in reversed(rows)}
+        ids, attempts, delays, errors = map(list, zip(*first.values(), strict=True))
+        cursor = connection.execute(
+            _SQL["mark_error"], {"ids": ids, "attempts": attempts, "delays": delays, "errors": errors, "now": now}
+        )
+        return Deferred(lambda: first_only([row[:2] for row in rows], set(cursor.fetchall())))
+
+    def release(self, connection: DriverConnection, leases: Sequence[Lease], now: int) -> Sequence[bool]:
+        return _where_held(connection, "release", leases, now=now)
+
+    def extend_lease(self, connection: DriverConnection, rows: Sequence[ExtendRow]) -> Sequence[bool]:
+        end_of_lease = {(job_id, attempt): lease_until for job_id, attempt, lease_until in rows}
+        groups = _lock_groups(connection, ((job_id, (attempt, end)) for (job_id, attempt), end in end_of_lease.items()))
+        answers = [
+            (attempt, connection.execute(_SQL["extend_lease"], {"ids": ids, "attempt": attempt, "lease_until": end}))
+            for (attempt, end), ids in groups.items()
+        ]
+
+        def read() -> list[bool]:
+            held = _leases(answers)
+            return [row[:2] in held for row in rows]
+
+        return Deferred(read)
+
+    def cancel(self, connection: DriverConnection, queue: str, ids: Sequence[int]) -> Sequence[bool]:
+        cursor = connection.execute(_SQL["cancel"], {"queue": queue, "ids": list(ids)})
+        return Deferred(lambda: first_only(ids, set(_first_column(cursor))))
+
+    def retry(self, connection: DriverConnection, queue: str, rows: Sequence[RetryRow], now: int) -> Sequence[bool]:
+        cursors = [
+            connection.execute(_SQL["retry"], {"queue": queue, "ids": ids, "attempts": attempts, "now": now})
+            for attempts, ids in _lock_groups(connection, rows).items()
+        ]
+        return Deferred(
+            lambda: first_only(
+                [job_id for job_id, _ in rows], {job_id for cursor in cursors for job_id in _first_column(cursor)}
+            )
+        )
+
+    def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> Sequence[str]:
+        cursor = connection.execute(_SQL["rescue_expired"], {"queue": queue, "now": now, "limit": limit})
+        return Deferred(lambda: _first_column(cursor))
+
+    def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> Sequence[int]:
+        cursor = connection.execute(_SQL["purge"], {"queue": queue, "died_before": died_before, "limit": limit})
+        return Deferred(lambda: _first_column(cursor))
+
+    def counts(self, database: Database, queue: str) -> QueueCounts:
+        return QueueCounts(*database.fetch(_SQL["counts"], {"queue": queue})[0])
+
+
+def _columns(rows: Iterable[EnqueueRow]) -> dict[str, list[Any]]:
+    payloads, priorities, max_attempts, run_at, keys = map(list, zip(*rows, strict=True))
+    return {
+        "payloads": payloads,
+        "priorities": priorities,
+        "max_attempts": max_attempts,
+        "run_at": run_at,
+        "keys": keys,
+    }
+
+
+def _enqueue_with_keys(connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> Sequence[int]:
+    """Send the first row of each key, and give its id to all."""
+    position_of_key: dict[str, int] = {}
+    positions: list[int] = []
+    new: list[EnqueueRow] = []
+    for row in rows:
+        key = row[4]
+        position = len(new) if key is None else position_of_key.setdefault(key, len(new))
+        if position == len(new):
+            new.append(row)
+        positions.append(position)
+    cursor = connection.execute(_SQL["enqueue_with_keys"], {"queue": queue, "now": now, **_columns(new)})
+
+    def read() -> list[int]:
+        ids = _first_column(cursor)
+        return [ids[position] for position in positions]
+
+    return Deferred(read)
+
+
+def _where_held(
+    connection: DriverConnection, statement: str, leases: Sequence[Lease], **parameters: Any
+) -> Sequence[bool]:
+    """Run a fenced statement for each number of attempts, of which there are few; whether each lease still held."""
+    answers = [
+        (attempt, connection.execute(_SQL[statement], {"ids": ids, "attempt": attempt, **parameters}))
+        for attempt, ids in _lock_groups(connection, leases).items()
+    ]
+    return Deferred(lambda: first_only(leases, _leases(answers)))
+
+
+def _lock_groups(connection: DriverConnection, rows: Iterable[tuple[int, Parameter]]) -> dict[Parameter, list[int]]:
+    """The ids of each parameter. If that makes several statements, all their jobs are locked first, in one order."""
+    groups = group_ids(rows)
+    if len(groups) > 1:
+        connection.execute(_SQL["lock"], {"ids": [job_id for ids in groups.values() for job_id in ids]})
+    return groups
+
+
+def _leases(answers: Iterable[tuple[int, Any]]) -> set[Lease]:
+    return {(job_id, attempt) for attempt, cursor in answers for job_id in _first_column(cursor)}
+
+
+def _first_column(cursor: Any) -> list[Any]:
+    return [value for (value,) in cursor.fetchall()]

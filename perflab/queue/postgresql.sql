@@ -1,0 +1,235 @@
+-- The queue's statements on PostgreSQL. Many ids travel as one binary array.
+--
+-- Statements that wait for row locks take them in the order of the ids, before they write anything: two batches that
+-- share jobs then wait for each other and never for themselves. Statements that choose their jobs pass over locked ones.
+--
+-- `state || ''` hides the comparison from the planner: it would otherwise read the whole partial index of that state
+-- whenever its statistics say that few jobs are in it. The primary key is the way in, whatever the statistics say.
+
+-- name: enqueue
+-- Jobs without keys. Ids are drawn in the order of the rows, so that the sorted ids are those of the rows.
+INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, payload, enqueued_at)
+SELECT
+    %(queue)s::text,
+    priority,
+    coalesce(run_at, %(now)s::int8),
+    CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
+    max_attempts,
+    payload::jsonb,
+    %(now)s::int8
+FROM unnest(
+    %(payloads)b::text[], %(priorities)b::int2[], %(max_attempts)b::int2[], %(run_at)b::int8[]
+) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, position)
+ORDER BY position
+RETURNING id
+
+-- name: enqueue_with_keys
+-- No key comes twice. What holds a key is read first, so that it is neither written nor locked; only a holder that
+-- appears between that look and the INSERT is touched, and that is what tells its id. Keys go in one order everywhere:
+-- two callers with the same keys then wait for each other and never for themselves. LIMIT 1 keeps the look-up a look-up:
+-- a join could be planned as a scan of the table. An id is drawn for new jobs alone.
+WITH wanted AS MATERIALIZED (
+    SELECT
+        coalesce(holder.id, nextval('perflab_jobs_id_seq')) AS id,
+        holder.id IS NULL AS is_new,
+        new.*
+    FROM unnest(
+        %(payloads)b::text[], %(priorities)b::int2[], %(max_attempts)b::int2[], %(run_at)b::int8[], %(keys)b::text[]
+    ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, key, position)
+    LEFT JOIN LATERAL (
+        SELECT id
+        FROM perflab_jobs
+        WHERE queue = %(queue)s::text AND perflab_jobs.key = new.key AND state <> 'dead'
+        LIMIT 1
+    ) AS holder ON true
+    ORDER BY position
+),
+written AS (
+    INSERT INTO perflab_jobs (id, queue, priority, run_at, state, max_attempts, key, payload, enqueued_at)
+    SELECT
+        id,
+        %(queue)s::text,
+        priority,
+        coalesce(run_at, %(now)s::int8),
+        CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
+        max_attempts,
+        key,
+        payload::jsonb,
+        %(now)s::int8
+    FROM wanted
+    WHERE is_new
+    ORDER BY key COLLATE "C"
+    ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO UPDATE SET key = excluded.key
+    RETURNING id, key
+)
+SELECT coalesce(written.id, wanted.id)
+FROM wanted
+LEFT JOIN written ON written.key = wanted.key
+ORDER BY position
+
+-- name: promote
+-- Scheduled jobs whose time has come. Their own index keeps a million future ones out of the way of a claim.
+UPDATE perflab_jobs
+SET state = 'ready'
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_jobs
+    WHERE queue = %(queue)s::text AND state = 'scheduled' AND run_at <= %(now)s::int8
+    ORDER BY run_at
+    LIMIT %(limit)s::int8
+    FOR UPDATE SKIP LOCKED
+))
+
+-- name: claim
+-- The partial index of ready jobs has this very order, so that nothing is sorted. RETURNING promises no order.
+UPDATE perflab_jobs
+SET state = 'running', attempt = attempt + 1, lease_until = %(lease_until)s::int8, worker = %(worker)s::text
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_jobs
+    WHERE queue = %(queue)s::text AND state = 'ready'
+    ORDER BY priority, run_at, id
+    LIMIT %(limit)s::int8
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING priority, run_at, id, payload::text, attempt, max_attempts, key
+
+-- name: lock
+-- For a call that needs several statements: all its jobs in order, before the first of them writes.
+SELECT count(*)
+FROM (SELECT FROM perflab_jobs WHERE id = ANY(%(ids)b::int8[]) ORDER BY id FOR UPDATE) AS locked
+
+-- name: mark_done
+-- The fence: id, attempt and state. A job that somebody else holds by now has another attempt.
+DELETE FROM perflab_jobs
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_jobs
+    WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
+    ORDER BY id
+    FOR UPDATE
+))
+RETURNING id
+
+-- name: release
+-- The attempt is kept, because taking it back would make an old acknowledgement of the same number fit again; the
+-- bound moves instead, so that the release costs no attempt. Both end at 32767.
+UPDATE perflab_jobs
+SET state = CASE WHEN attempt < 32767 THEN 'ready' ELSE 'dead' END,
+    run_at = CASE WHEN attempt < 32767 THEN run_at ELSE %(now)s::int8 END,
+    max_attempts = least(max_attempts + 1, 32767),
+    lease_until = NULL,
+    worker = NULL
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_jobs
+    WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
+    ORDER BY id
+    FOR UPDATE
+))
+RETURNING id
+
+-- name: extend_lease
+UPDATE perflab_jobs
+SET lease_until = %(lease_until)s::int8
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_jobs
+    WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
+    ORDER BY id
+    FOR UPDATE
+))
+RETURNING id
+
+-- name: mark_error
+-- No id and attempt come twice. A dead job's run_at is the time of its death.
+UPDATE perflab_jobs AS job
+SET state = CASE WHEN job.attempt < max_attempts THEN 'scheduled' ELSE 'dead' END,
+    run_at = CASE WHEN job.attempt < max_attempts THEN %(now)s::int8 + failed.delay ELSE %(now)s::int8 END,
+    last_error = failed.error,
+    lease_until = NULL,
+    worker = NULL
+FROM unnest(
+    %(ids)b::int8[], %(attempts)b::int2[], %(delays)b::int8[], %(errors)b::text[]
+) AS failed (id, attempt, delay, error)
+WHERE job.id = ANY(ARRAY(
+        SELECT id FROM perflab_jobs WHERE id = ANY(%(ids)b::int8[]) AND state || '' = 'running' ORDER BY id FOR UPDATE
+    ))
+    AND job.id = failed.id
+    AND job.attempt = failed.attempt
+RETURNING job.id, job.attempt
+
+-- name: cancel
+DELETE FROM perflab_jobs
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_jobs
+    WHERE id = ANY(%(ids)b::int8[]) AND queue = %(queue)s::text AND state IN ('scheduled', 'ready')
+    ORDER BY id
+    FOR UPDATE
+))
+RETURNING id
+
+-- name: retry
+-- A job whose key belongs to an unfinished one by now is passed over, and so is all but the first of several with one
+-- key. If the key is taken between that look and the UPDATE, the unique index refuses the whole call; the next one
+-- passes over the job.
+WITH revived AS MATERIALIZED (
+    SELECT job.id, job.key
+    FROM perflab_jobs AS job
+    WHERE job.id = ANY(%(ids)b::int8[])
+        AND job.queue = %(queue)s::text
+        AND job.state || '' = 'dead'
+        AND job.attempt < 32767
+        AND NOT EXISTS (
+            SELECT FROM perflab_jobs AS holder
+            WHERE holder.queue = job.queue AND holder.key = job.key AND holder.state <> 'dead'
+        )
+    ORDER BY job.id
+    FOR UPDATE OF job
+)
+UPDATE perflab_jobs
+SET state = 'ready', run_at = %(now)s::int8, max_attempts = least(attempt + %(attempts)s::int4, 32767)
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM revived
+    WHERE NOT EXISTS (SELECT FROM revived AS earlier WHERE earlier.key = revived.key AND earlier.id < revived.id)
+))
+RETURNING id
+
+-- name: rescue_expired
+UPDATE perflab_jobs
+SET state = CASE WHEN attempt < max_attempts THEN 'ready' ELSE 'dead' END,
+    run_at = CASE WHEN attempt < max_attempts THEN run_at ELSE %(now)s::int8 END,
+    last_error = 'the lease of attempt ' || attempt || ' ran out' || coalesce(' at worker ' || worker, ''),
+    lease_until = NULL,
+    worker = NULL
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_jobs
+    WHERE queue = %(queue)s::text AND state = 'running' AND lease_until <= %(now)s::int8
+    ORDER BY lease_until
+    LIMIT %(limit)s::int8
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING state
+
+-- name: purge
+DELETE FROM perflab_jobs
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_jobs
+    WHERE queue = %(queue)s::text AND state = 'dead' AND run_at <= %(died_before)s::int8
+    ORDER BY run_at
+    LIMIT %(limit)s::int8
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING id
+
+-- name: counts
+-- One subquery for each state, because each has its own index.
+SELECT
+    (SELECT count(*) FROM perflab_jobs WHERE queue = %(queue)s::text AND state = 'scheduled'),
+    (SELECT count(*) FROM perflab_jobs WHERE queue = %(queue)s::text AND state = 'ready'),
+    (SELECT count(*) FROM perflab_jobs WHERE queue = %(queue)s::text AND state = 'running'),
+    (SELECT count(*) FROM perflab_jobs WHERE queue = %(queue)s::text AND state = 'dead')
