@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, Protocol, TypeAlias
 
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
+from perflab.scheduler.tick import Ticked
 
 Absent: TypeAlias = Literal[0]
 ABSENT: Final = 0
@@ -22,63 +23,35 @@ StoredWatch: TypeAlias = tuple[int, str, str, int, int | None, str | None, str, 
 StoredIngestState: TypeAlias = tuple[str, str | None, str | None, int | None, str | None, int, int]
 """name of the watch, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at"""
 
-
-class Due(NamedTuple):
-    """The watches that one tick takes: the oldest slots first, up to its limit."""
-
-    watches: int
-    crons: int
-    """How many of them are cron watches."""
-    late_intervals: int
-    """How many are interval watches that missed a whole slot more."""
-    oldest_slot: int | None
-    more: bool
-    """There are others beyond the limit."""
-
-
-class DueCron(NamedTuple):
-    """One due cron watch."""
-
-    id: int
-    name: str
-    slot: int
-    cron: str
-    timezone: str
+JOB_ATTEMPTS = 5
+"""Of the jobs that a tick enqueues; as a `NewJob` has."""
 
 
 class SchedulerEngine(Protocol):
-    """The scheduler's statements. All but the last two run inside a transaction that the caller begins and ends.
+    """The scheduler's statements.
 
-    Times are microseconds since 1970. Calls that take many rows return one result for each, in their order. Between
-    `due` and `advance_…` in one transaction, the due watches stay the same.
+    Times are microseconds since 1970. The first four run inside a transaction that the caller begins and ends; they
+    take many rows and return one result for each, in their order, which may be read once that transaction has ended.
     """
 
-    def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> list[int]:
+    def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> Sequence[int]:
         """Insert or change watches by name, and return their ids. Of several rows with one name, the last counts."""
 
-    def update_ingest_states(self, connection: DriverConnection, rows: Sequence[IngestRow], now: int) -> list[bool]:
+    def update_ingest_states(self, connection: DriverConnection, rows: Sequence[IngestRow], now: int) -> Sequence[bool]:
         """Apply the rows in order. False: no such watch."""
 
-    def remove_watches(self, connection: DriverConnection, names: Sequence[str]) -> list[bool]:
+    def remove_watches(self, connection: DriverConnection, names: Sequence[str]) -> Sequence[bool]:
         """Delete watches and their ingest states. False: no such watch, or an earlier name deleted it."""
 
-    def enable_watches(self, connection: DriverConnection, names: Sequence[str], *, enabled: bool) -> list[bool]:
+    def enable_watches(self, connection: DriverConnection, names: Sequence[str], *, enabled: bool) -> Sequence[bool]:
         """Pause or resume watches. False: no such watch."""
 
-    def due(self, connection: DriverConnection, now: int, limit: int) -> Due:
-        """What this tick has to do."""
+    def tick(self, database: Database, now: Callable[[], int], limit: int) -> Ticked:
+        """Take the due watches, the oldest slots first and no more than the limit, and move each on to its first slot
+        after now, in the same transaction as its job is enqueued.
 
-    def enqueue_due(self, connection: DriverConnection, now: int, limit: int) -> int:
-        """A job for each due watch that has no unfinished one; how many."""
-
-    def advance_intervals(self, connection: DriverConnection, now: int, limit: int) -> None:
-        """Move the due interval watches on to their first slot after now."""
-
-    def due_crons(self, connection: DriverConnection, now: int, limit: int) -> list[DueCron]:
-        """The due cron watches."""
-
-    def advance_crons(self, connection: DriverConnection, slots: Sequence[tuple[int, int | None]]) -> None:
-        """Set the next slot of watches by id; None pauses the watch."""
+        `now` is called once.
+        """
 
     def watches(self, database: Database, names: Sequence[str] | None) -> list[StoredWatch]:
         """All watches, or those of these names that there are, by name."""

@@ -68,7 +68,7 @@ class SchedulerOperation(Generic[Item, Result]):
     def size_bytes(self, item: Item) -> int:
         raise NotImplementedError
 
-    def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> list[Result]:
+    def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> Sequence[Result]:
         raise NotImplementedError
 
 
@@ -111,7 +111,7 @@ class AddWatch(SchedulerOperation[Watch, int]):
     def size_bytes(self, item: Watch) -> int:
         return ROW_BYTES + len(item.name) + approximate_bytes(item.payload)
 
-    def apply(self, connection: DriverConnection, rows: Sequence[WatchRow]) -> list[int]:
+    def apply(self, connection: DriverConnection, rows: Sequence[WatchRow]) -> Sequence[int]:
         now = self._settings.now()
         return self._engine.add_watches(
             connection, [_with_first_slot(row, now) if row[4] else row for row in rows], now
@@ -145,7 +145,7 @@ class UpdateIngestState(SchedulerOperation[IngestState, bool]):
     def size_bytes(self, item: IngestState) -> int:
         return ROW_BYTES + len(item.watch) + len(item.cursor or "") + len(item.etag or "")
 
-    def apply(self, connection: DriverConnection, rows: Sequence[IngestRow]) -> list[bool]:
+    def apply(self, connection: DriverConnection, rows: Sequence[IngestRow]) -> Sequence[bool]:
         return self._engine.update_ingest_states(connection, rows, self._settings.now())
 
 
@@ -162,21 +162,21 @@ class WatchByName(SchedulerOperation[str, bool]):
 class RemoveWatch(WatchByName):
     name = "remove_watch"
 
-    def apply(self, connection: DriverConnection, rows: Sequence[str]) -> list[bool]:
+    def apply(self, connection: DriverConnection, rows: Sequence[str]) -> Sequence[bool]:
         return self._engine.remove_watches(connection, rows)
 
 
 class PauseWatch(WatchByName):
     name = "pause_watch"
 
-    def apply(self, connection: DriverConnection, rows: Sequence[str]) -> list[bool]:
+    def apply(self, connection: DriverConnection, rows: Sequence[str]) -> Sequence[bool]:
         return self._engine.enable_watches(connection, rows, enabled=False)
 
 
 class ResumeWatch(WatchByName):
     name = "resume_watch"
 
-    def apply(self, connection: DriverConnection, rows: Sequence[str]) -> list[bool]:
+    def apply(self, connection: DriverConnection, rows: Sequence[str]) -> Sequence[bool]:
         return self._engine.enable_watches(connection, rows, enabled=True)
 
 

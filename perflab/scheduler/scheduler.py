@@ -33,7 +33,6 @@ from perflab.scheduler.operations import (
     check_name,
 )
 from perflab.scheduler.sqlite import SQLiteSchedulerEngine
-from perflab.scheduler.tick import tick
 from perflab.scheduler.watch import IngestState, IngestStatus, SchedulerMetrics, TickReport, Watch, WatchStatus
 
 if TYPE_CHECKING:
@@ -239,9 +238,7 @@ class Scheduler:
         check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
         started = self._stopwatch()
         try:
-            with self.db.driver_transaction() as connection:
-                now_us = self._now() if moment is None else moment
-                ticked = tick(self._engine, connection, now_us, limit)
+            ticked = self._engine.tick(self.db, lambda: self._now() if moment is None else moment, limit)
         except Exception as error:
             failure = as_perflab_error(error, "a tick")
             if isinstance(failure, DatabaseError):
@@ -258,7 +255,7 @@ class Scheduler:
             round_trips=ticked.round_trips,
             seconds=self._stopwatch() - started,
             more=ticked.more,
-            lag_seconds=ticked.lag_us / 1_000_000,
+            lag_seconds=0.0 if ticked.oldest_slot is None else (ticked.now - ticked.oldest_slot) / 1_000_000,
         )
         self._count(report)
         if self.db.events:

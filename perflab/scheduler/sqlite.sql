@@ -108,9 +108,9 @@ WHERE interval IS NOT NULL AND id IN (
 )
 
 -- name: due_crons
-SELECT id, name, next_due_at, cron, timezone
+SELECT id, next_due_at, cron, timezone, name
 FROM (
-    SELECT id, name, next_due_at, cron, timezone
+    SELECT id, next_due_at, cron, timezone, name
     FROM perflab_watches
     WHERE enabled AND next_due_at <= ?1
     ORDER BY next_due_at, id
