@@ -66,7 +66,8 @@ class PostgresConnection(psycopg.Connection[Any]):
 
     @property
     def in_transaction(self) -> bool:
-        return self._pipelined > 0 or self.pgconn.transaction_status in IN_TRANSACTION
+        # Outside of autocommit, BEGIN goes out with the first statement: there need not have been one yet.
+        return self._pipelined > 0 or not self.autocommit or self.pgconn.transaction_status in IN_TRANSACTION
 
     def note_sent(self) -> None:
         """A statement is sent: alone it is a round trip, and in a pipeline the Sync will be."""

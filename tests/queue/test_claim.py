@@ -1,5 +1,6 @@
 import threading
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from perflab.database.database import Database
 from perflab.errors import StatementError, TransientError
-from perflab.queue import sqlite
+from perflab.queue import postgresql, sqlite
 from perflab.queue.job import Job, NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
 
@@ -65,7 +66,8 @@ def test_a_scheduled_job_leaves_when_its_time_has_come(queue: Queue, clock: Simp
 def test_one_claim_promotes_a_bounded_number_the_earliest_first(
     queue: Queue, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "PROMOTED_AT_ONCE", 3)
+    for engine in (postgresql, sqlite):
+        monkeypatch.setattr(engine, "PROMOTED_AT_ONCE", 3)
     queue.bulk_enqueue([NewJob(number, run_at=clock.now + timedelta(seconds=9 - number)) for number in range(8)])
     clock.now += timedelta(minutes=1)
     assert [job.payload for job in queue.claim(1)] == [7]
@@ -88,18 +90,40 @@ def test_a_claim_costs_the_same_round_trips_for_one_job_and_for_many(queue: Queu
     for limit in (1, 1_000):
         with queue.db.counting() as count:
             assert len(queue.claim(limit)) == limit
-        assert count.round_trips == 4  # BEGIN, promote, claim, COMMIT
+        assert (
+            count.round_trips
+            == {
+                "sqlite": 4,  # BEGIN, promote, claim, COMMIT
+                "postgresql": 1,
+            }[queue.db.engine_name]
+        )
 
 
-@pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "NaN\x00"])
-def test_a_payload_that_is_no_json_harms_its_own_job_alone(queue: Queue, text: str) -> None:
-    broken, good = queue.bulk_enqueue([NewJob("to be broken", max_attempts=2), NewJob("good")])
+def write_payload(queue: Queue, job_id: int, text: str) -> None:
     with queue.db.driver_transaction() as connection:
-        connection.execute("UPDATE perflab_jobs SET payload = ? WHERE id = ?", (text, broken))
+        connection.execute(f"UPDATE perflab_jobs SET payload = '{text}' WHERE id = {job_id}")
+
+
+def check_that_it_harms_its_own_job_alone(queue: Queue, text: str) -> None:
+    broken, good = queue.bulk_enqueue([NewJob("to be broken", max_attempts=2), NewJob("good")])
+    write_payload(queue, broken, text)
     assert [job.id for job in queue.claim()] == [good]
-    ((state, error),) = queue.db.fetch("SELECT state, last_error FROM perflab_jobs WHERE id = ?", (broken,))
+    ((state, error),) = queue.db.fetch(f"SELECT state, last_error FROM perflab_jobs WHERE id = {broken}")
     assert state == "scheduled"
     assert "cannot be decoded" in error
+
+
+def test_a_payload_too_deep_to_be_read_harms_its_own_job_alone(queue: Queue) -> None:
+    check_that_it_harms_its_own_job_alone(queue, "[" * 5_000 + "]" * 5_000)
+
+
+@pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "nan"])
+def test_a_payload_that_is_no_json_harms_its_own_job_alone(queue: Queue, text: str) -> None:
+    if queue.db.engine_name == "sqlite":
+        check_that_it_harms_its_own_job_alone(queue, text)
+    else:
+        with pytest.raises(Exception, match=r"invalid input syntax for type json|stack depth"):
+            write_payload(queue, queue.enqueue(1), text)
 
 
 def test_threads_never_get_the_same_job(queue: Queue) -> None:
@@ -118,16 +142,23 @@ def test_threads_never_get_the_same_job(queue: Queue) -> None:
     assert sorted(job.payload for job in claimed) == list(range(400))
 
 
-def test_a_database_without_the_schema_is_a_typed_error(database_url: str) -> None:
-    with Database.open(database_url) as database:
-        queue: Queue = PriorityQueue(database)
+def test_a_database_without_the_table_is_a_typed_error(database: Database) -> None:
+    queue: Queue = PriorityQueue(database)
+    with database.driver_transaction() as connection:
+        connection.execute("ALTER TABLE perflab_jobs RENAME TO hidden")
+    try:
         for call in (queue.claim, queue.rescue_expired, queue.purge, queue.counts, lambda: queue.enqueue(1)):
             with pytest.raises(StatementError, match="create_schema"):
                 call()
+    finally:
+        with database.driver_transaction() as connection:
+            connection.execute("ALTER TABLE hidden RENAME TO perflab_jobs")
+    assert queue.claim() == []
 
 
-def test_a_database_that_another_process_is_writing_is_a_passing_error(database_url: str) -> None:
-    with Database.open(database_url) as writer, Database.open(database_url, busy_timeout=0.05) as database:
+def test_a_file_that_another_process_is_writing_is_a_passing_error(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'queue.db'}"
+    with Database.open(url) as writer, Database.open(url, busy_timeout=0.05) as database:
         writer.create_schema()
         queue: Queue = PriorityQueue(database)
         with writer.driver_transaction():

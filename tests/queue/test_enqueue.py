@@ -16,7 +16,9 @@ Queue = PriorityQueue[int, bool]
 
 
 def payloads_by_id(queue: Queue) -> dict[int, str]:
-    return dict(queue.db.fetch("SELECT id, payload FROM perflab_jobs WHERE queue = ? ORDER BY id", (queue.name,)))
+    return dict(
+        queue.db.fetch(f"SELECT id, CAST(payload AS TEXT) FROM perflab_jobs WHERE queue = '{queue.name}' ORDER BY id")
+    )
 
 
 def test_a_job_comes_back_as_it_went_in(queue: Queue, clock: SimpleNamespace) -> None:
@@ -62,9 +64,16 @@ def test_the_round_trips_do_not_grow_with_the_jobs(queue: Queue) -> None:
             queue.bulk_enqueue(jobs)
         return count.round_trips
 
-    assert round_trips([NewJob(0)]) == 3  # BEGIN, INSERT, COMMIT
-    assert round_trips([NewJob(0)] * 200) == round_trips([NewJob(0)] * 2_000) == 4
-    assert round_trips([NewJob(0, key=str(number)) for number in range(2_000)]) == 5
+    expected = {
+        "sqlite": [3, 4, 4, 5],  # BEGIN, a look-up of keys, an INSERT for all full lists, one for the rest, COMMIT
+        "postgresql": [1, 1, 1, 1],
+    }[queue.db.engine_name]
+    assert expected == [
+        round_trips([NewJob(0)]),
+        round_trips([NewJob(0)] * 200),
+        round_trips([NewJob(0)] * 2_000),
+        round_trips([NewJob(0, key=str(number)) for number in range(2_000)]),
+    ]
 
 
 def test_a_key_is_taken_while_its_job_is_unfinished(queue: Queue, clock: SimpleNamespace) -> None:
@@ -114,7 +123,7 @@ def test_any_mix_of_keys_gives_the_ids_of_the_rows_that_are_there(
     queue: Queue = PriorityQueue(database)
     ids = queue.bulk_enqueue([NewJob(number, key=key) for number, key in enumerate(keys)])
     holder = dict(database.fetch("SELECT key, id FROM perflab_jobs WHERE key IS NOT NULL"))
-    rows = dict(database.fetch("SELECT id, payload FROM perflab_jobs"))
+    rows = dict(database.fetch("SELECT id, CAST(payload AS TEXT) FROM perflab_jobs"))
     for number, (key, job_id) in enumerate(zip(keys, ids, strict=True)):
         if key is None:
             assert rows[job_id] == str(number)

@@ -1,13 +1,15 @@
 import re
 
+from sqlalchemy import inspect
+
 from perflab.database.database import Database
 from perflab.queue.job import TRANSITIONS, JobState, QueueCounts
 
 
 def test_the_states_are_those_that_the_table_allows(database: Database) -> None:
-    ((sql,),) = database.fetch("SELECT sql FROM sqlite_master WHERE name = 'perflab_jobs'")
-    (allowed,) = re.findall(r"state IN \(([^)]*)\)", sql)
-    assert set(re.findall(r"\w+", allowed)) == set(JobState)
+    with database.reading() as connection:
+        (check,) = inspect(connection).get_check_constraints("perflab_jobs")
+    assert set(re.findall(r"'(\w+)'", check["sqltext"])) == set(JobState)
 
 
 def test_no_transition_is_listed_twice() -> None:

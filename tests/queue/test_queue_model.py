@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import partial
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from perflab.database.database import Database
 from perflab.queue.backoff import Backoff
@@ -24,15 +25,6 @@ from perflab.queue.queue import PriorityQueue
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEPS = {(step.source, step.operation, step.target) for step in TRANSITIONS}
 LEASE_SECONDS = st.sampled_from([5, 10, 20])
-
-
-@cache
-def empty_database() -> bytes:
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "empty.db"
-        with Database.open(f"sqlite:///{path}") as database:
-            database.create_schema()
-        return path.read_bytes()
 
 
 @dataclass(frozen=True)
@@ -50,10 +42,9 @@ class Row:
 
 
 class QueueMachine(RuleBasedStateMachine):
-    @initialize()
-    def open(self) -> None:
-        self.directory = Path(tempfile.mkdtemp())
-        (self.directory / "queue.db").write_bytes(empty_database())
+    def __init__(self, empty_database: Callable[[], str]) -> None:
+        super().__init__()
+        self.url = empty_database()
         self.now = 0.0
         self.rows: dict[int, Row] = {}
         self.leases: list[Job] = []  # all that were ever given out
@@ -64,7 +55,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.open_queue()
 
     def open_queue(self) -> None:
-        self.database = Database.open(f"sqlite:///{self.directory / 'queue.db'}")
+        self.database = Database.open(self.url)
         self.queue: PriorityQueue[int, bool] = PriorityQueue(
             self.database,
             backoff=self.backoff,
@@ -74,7 +65,6 @@ class QueueMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.database.close()
-        shutil.rmtree(self.directory)
 
     # -- the model -----------------------------------------------------------------------------------------------------
 
@@ -264,7 +254,8 @@ class QueueMachine(RuleBasedStateMachine):
                 int(payload), priority, seconds(run_at) or 0.0, JobState(state), attempt, most, seconds(until), key
             )
             for job_id, payload, priority, run_at, state, attempt, most, until, key in self.database.fetch(
-                "SELECT id, payload, priority, run_at, state, attempt, max_attempts, lease_until, key FROM perflab_jobs"
+                "SELECT id, CAST(payload AS TEXT), priority, run_at, state, attempt, max_attempts, lease_until, key "
+                "FROM perflab_jobs"
             )
         }
         assert rows.keys() == self.rows.keys()
@@ -276,5 +267,24 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.queue.counts() == QueueCounts(*(states.count(state) for state in JobState))
 
 
-TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+def check(empty_database: Callable[[], str]) -> None:
+    make: Any = partial(QueueMachine, empty_database)
+    run_state_machine_as_test(make, settings=settings(max_examples=40, stateful_step_count=40, deadline=None))
+
+
+def test_on_sqlite(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.db"
+    with Database.open(f"sqlite:///{empty}") as database:
+        database.create_schema()
+    numbers = count()
+
+    def empty_database() -> str:
+        copy = tmp_path / f"{next(numbers)}.db"
+        shutil.copyfile(empty, copy)
+        return f"sqlite:///{copy}"
+
+    check(empty_database)
+
+
+def test_on_postgresql(empty_postgresql: Callable[[], str]) -> None:
+    check(empty_postgresql)

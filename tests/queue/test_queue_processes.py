@@ -116,7 +116,8 @@ def test_no_job_is_lost_when_a_worker_is_killed(database: Database, database_url
     queue.bulk_enqueue(NewJob(number) for number in range(30))
     assert end(start(DIE, database_url, step)) == -signal.SIGKILL
 
-    assert database.fetch("PRAGMA integrity_check") == [("ok",)]
+    if database.engine_name == "sqlite":
+        assert database.fetch("PRAGMA integrity_check") == [("ok",)]
     left = queue.counts()
     assert left.running > 0, "the killed worker held jobs"
     acknowledged = 30 - left.unfinished

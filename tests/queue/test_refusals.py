@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import inspect
 
 from perflab.database.database import Database
 from perflab.errors import InvalidInput
@@ -57,12 +58,17 @@ QUEUE_NAMES = [
 ]
 
 
+def tables(database: Database) -> list[str]:
+    with database.reading() as connection:
+        return inspect(connection).get_table_names()
+
+
 @pytest.mark.parametrize("name", QUEUE_NAMES)
 def test_a_name_that_is_no_identifier_is_refused(database: Database, name: Any) -> None:
-    schema = database.fetch("SELECT sql FROM sqlite_master")
+    before = tables(database)
     with pytest.raises(InvalidInput, match="the name of the queue is"):
         PriorityQueue(database, name)
-    assert database.fetch("SELECT sql FROM sqlite_master") == schema
+    assert tables(database) == before
 
 
 @pytest.mark.parametrize("name", ["a", "_", "default", "select", "a" * 41, "q_1"])

@@ -119,7 +119,7 @@ def test_a_handler_that_acknowledges_by_itself_makes_the_workers_note_stale(queu
 def test_random_handlers_lose_no_job(queue: Queue, kind: Kind, report: Report) -> None:
     rng = Random(5)
     queue.bulk_enqueue(NewJob(rng.choice(["done", "raise", "exit", "own ack"])) for _ in range(300))
-    expected = Counter(job for (job,) in queue.db.fetch("SELECT payload FROM perflab_jobs"))
+    expected = Counter(job for (job,) in queue.db.fetch("SELECT CAST(payload AS TEXT) FROM perflab_jobs"))
 
     def handler(job: Job) -> None:
         if job.payload == "raise":

@@ -18,7 +18,13 @@ def test_single_calls_go_into_batches_and_answer_by_future(database: Database) -
         with database.counting() as count:
             futures = [queue.enqueue(number, key=f"k{number % 60}") for number in range(100)]
             ids = [future.result() for future in futures]
-        assert count.round_trips == 5  # BEGIN, the look-up of the keys, two INSERTs, COMMIT
+        assert (
+            count.round_trips
+            == {
+                "sqlite": 5,  # BEGIN, the look-up of the keys, two INSERTs, COMMIT
+                "postgresql": 1,
+            }[database.engine_name]
+        )
         assert ids[60:] == ids[:40]
         first, second, *rest = queue.claim()
         assert queue.mark_done_bulk(rest) == [True] * 58, "bulk calls write at once"
