@@ -32,6 +32,7 @@ from perflab.scheduler.operations import (
     SchedulerSettings,
     check_name,
 )
+from perflab.scheduler.postgresql import PostgresSchedulerEngine
 from perflab.scheduler.sqlite import SQLiteSchedulerEngine
 from perflab.scheduler.watch import IngestState, IngestStatus, SchedulerMetrics, TickReport, Watch, WatchStatus
 
@@ -51,7 +52,10 @@ class Scheduler:
     """Watches in a database, and the jobs that come of them. Any number of schedulers may share the database.
 
     A tick claims each due slot, enqueues its job and moves the watch on in one transaction, so that no slot becomes two
-    jobs and none is lost, whoever ticks and however often. Slots are anchored to the first one: late ticks make no
+    jobs and none is lost, whoever ticks and however often. On SQLite that is one transaction for all due watches. On
+    PostgreSQL all interval watches are one, in one round trip, and all cron watches are a second one where some are
+    due, because only Python can tell their next slots; watches that another transaction holds are left for the next
+    tick, which therefore never waits for them. Slots are anchored to the first one: late ticks make no
     drift. A watch that missed many slots gets one job, and a watch whose job before is not finished gets none
     (`skipped`). A clock that is set back fires nothing twice; one that jumps forward brings one job for each watch,
     and if it then is set back again, the watches wait until it comes to their slots.
@@ -72,7 +76,7 @@ class Scheduler:
         stopwatch: monotonic seconds, for the durations in reports.
 
     Raises:
-        InvalidInput: the queue is refused, or there is no scheduler for this engine yet.
+        InvalidInput: the queue is refused.
     """
 
     def __init__(
@@ -224,15 +228,16 @@ class Scheduler:
     def tick(self, now: datetime | None = None, *, limit: int = 100_000) -> TickReport:
         """Enqueue a job for each watch whose slot has come, and move it on to its first slot after now.
 
-        It sends the same few statements for any number of due watches, and next to none when nothing is due.
+        It sends the same few statements for any number of due watches: on PostgreSQL one, or two where cron watches are
+        due.
 
         Args:
-            now: aware; None: the clock's time, read once nobody else can tick.
+            now: aware; None: the clock's time, on SQLite read once nobody else can tick.
             limit: 1 … 1,000,000 watches; the oldest slots go first, and the report says if there are more.
 
         Raises:
             InvalidInput: an argument is refused.
-            DatabaseError: the database failed; nothing was enqueued, and the slots are still due.
+            DatabaseError: the database failed; each slot has its job or is still due.
         """
         moment = None if now is None else to_microseconds(now, "now")
         check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
@@ -347,6 +352,4 @@ def _each(items: Iterable[Item]) -> Iterable[Item]:
 
 
 def _engine_for(db: Database) -> SchedulerEngine:
-    if db.engine_name == "sqlite":
-        return SQLiteSchedulerEngine()
-    raise InvalidInput(f"there is no scheduler for {db.engine_name!r} yet: open a SQLite database")
+    return PostgresSchedulerEngine() if db.engine_name == "postgresql" else SQLiteSchedulerEngine()

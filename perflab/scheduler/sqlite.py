@@ -98,7 +98,7 @@ def _tick(connection: DriverConnection, now: int, limit: int) -> tuple[Due, int,
 
     Each statement sees the same due watches until they are moved on, which therefore comes last.
     """
-    due = Due(*connection.execute(_SQL["due"], (now, limit)).fetchone())
+    due = Due._make(connection.execute(_SQL["due"], (now, limit)).fetchone())
     if not due.watches:
         return due, 0, 0
     enqueued: int = connection.execute(_SQL["enqueue_due"], (now, limit, JOB_ATTEMPTS)).rowcount
@@ -122,7 +122,7 @@ def _write(connection: DriverConnection, name: str, rows: Sequence[tuple[Any, ..
     if not rows:
         return 0
     last = (len(rows) - 1) // ROWS_PER_STATEMENT * ROWS_PER_STATEMENT
-    changed = 0
+    changed: int = 0
     if last:
         full = [
             (now, *chain.from_iterable(rows[start : start + ROWS_PER_STATEMENT]))
@@ -130,7 +130,8 @@ def _write(connection: DriverConnection, name: str, rows: Sequence[tuple[Any, ..
         ]
         changed = connection.executemany(_statement(name, ROWS_PER_STATEMENT), full).rowcount
     rest = (now, *chain.from_iterable(rows[last:]))
-    return changed + connection.execute(_statement(name, len(rows) - last), rest).rowcount
+    changed += connection.execute(_statement(name, len(rows) - last), rest).rowcount
+    return changed
 
 
 @cache

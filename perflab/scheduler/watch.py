@@ -111,6 +111,7 @@ class SchedulerMetrics:
     seconds: float = 0.0
     """In ticks, altogether."""
     failures: int = 0
-    """Ticks that the database failed; whatever they had done was rolled back."""
+    """Ticks that the database failed. They are in no other count, although on PostgreSQL one that failed at the cron
+    watches has enqueued those with intervals."""
     lag_seconds: float = 0.0
     """As the last tick reported it."""

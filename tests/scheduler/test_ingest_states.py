@@ -98,7 +98,7 @@ def test_round_trips_do_not_grow_with_the_states(database: Database, scheduler: 
         with database.counting() as count:
             scheduler.update_ingest_states_bulk(IngestState(f"watch-{n}", cursor="1") for n in range(size))
         counts.append(count.round_trips)
-    assert counts == [4, 4]
+    assert counts == [{"sqlite": 4, "postgresql": 1}[database.engine_name]] * 2
 
 
 def test_errors_are_bounded_and_made_storable(scheduler: Scheduler) -> None:
@@ -128,12 +128,12 @@ def test_errors_are_bounded_and_made_storable(scheduler: Scheduler) -> None:
     ],
 )
 def test_a_bad_state_is_refused_and_nothing_is_written(
-    memory_scheduler: Scheduler, state: IngestState, message: str
+    shared_scheduler: Scheduler, state: IngestState, message: str
 ) -> None:
-    memory_scheduler.add_watch("a", 60.0)
+    shared_scheduler.add_watch("a", 60.0)
     with pytest.raises(InvalidInput, match=message):
-        memory_scheduler.update_ingest_states_bulk([IngestState("a", cursor="good"), state])
-    assert memory_scheduler.ingest_states() == {}
+        shared_scheduler.update_ingest_states_bulk([IngestState("a", cursor="good"), state])
+    assert shared_scheduler.ingest_states() == {}
 
 
 def test_a_cursor_moves_with_the_rows_or_not_at_all(database: Database, scheduler: Scheduler) -> None:

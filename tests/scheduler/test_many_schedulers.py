@@ -74,8 +74,13 @@ def test_many_threads_enqueue_each_slot_once(database: Database, scheduler: Sche
 
     assert sum(report.enqueued for report in reports) == 500
     assert sum(report.skipped for report in reports) == 0
-    watches = [json.loads(text)["watch"] for (text,) in database.fetch("SELECT payload FROM perflab_jobs")]
+    watches = [
+        json.loads(text)["watch"] for (text,) in database.fetch("SELECT CAST(payload AS TEXT) FROM perflab_jobs")
+    ]
     assert sorted(watches) == sorted(f"{n}" for n in range(500))
     # Other threads ticked at the same time, and yet each report has its own round trips only.
-    assert all(report.round_trips == (5 if report.due else 3) for report in reports)
+    if database.engine_name == "sqlite":
+        assert all(report.round_trips == (5 if report.due else 3) for report in reports)
+    else:
+        assert all(report.round_trips == 1 for report in reports)
     assert scheduler.metrics().ticks == 40

@@ -127,7 +127,7 @@ def test_round_trips_do_not_grow_with_the_watches(database: Database, scheduler:
         with database.counting() as count:
             scheduler.add_watches_bulk([Watch(f"{prefix}{n}", 60.0) for n in range(size)])
         counts.append(count.round_trips)
-    assert counts[0] == counts[1] <= 6
+    assert counts == [{"sqlite": 6, "postgresql": 1}[database.engine_name]] * 2
 
 
 def test_remove(database: Database, scheduler: Scheduler) -> None:
@@ -208,10 +208,10 @@ def test_watches_are_written_in_a_transaction_of_yours(database: Database, sched
         ("jfk-lax", "write Watch"),
     ],
 )
-def test_a_bad_watch_is_refused_and_nothing_is_written(memory_scheduler: Scheduler, watch: Watch, message: str) -> None:
+def test_a_bad_watch_is_refused_and_nothing_is_written(shared_scheduler: Scheduler, watch: Watch, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
-        memory_scheduler.add_watches_bulk([Watch("good", 60.0), watch, Watch("also good", 60.0)])
-    assert memory_scheduler.watches() == {}
+        shared_scheduler.add_watches_bulk([Watch("good", 60.0), watch, Watch("also good", 60.0)])
+    assert shared_scheduler.watches() == {}
 
 
 def test_names_are_data(database: Database, scheduler: Scheduler) -> None:
@@ -254,6 +254,6 @@ def test_a_queue_of_another_database_is_refused(database: Database) -> None:
         Scheduler(database, PriorityQueue(other, "mine"))
 
 
-def test_without_a_schema(database_url: str) -> None:
-    with Database.open(database_url) as empty, pytest.raises(StatementError, match="create_schema"):
+def test_without_a_schema(empty_database_url: str) -> None:
+    with Database.open(empty_database_url) as empty, pytest.raises(StatementError, match="create_schema"):
         Scheduler(empty, "ingest").add_watch("a", 60.0)

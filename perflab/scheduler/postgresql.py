@@ -1,0 +1,139 @@
+"""The scheduler on PostgreSQL: each call is one statement, in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from perflab.database.database import Database
+from perflab.database.operation import Deferred, DriverConnection
+from perflab.database.statements import load_statements
+from perflab.scheduler.engine import JOB_ATTEMPTS, IngestRow, StoredIngestState, StoredWatch, WatchRow
+from perflab.scheduler.ingest_fold import NetIngest, fold_ingest_rows
+from perflab.scheduler.tick import DueCron, NextSlot, Ticked, next_slots
+
+_SQL = load_statements("perflab.scheduler", "postgresql")
+_WATCH_COLUMNS = (
+    "names",
+    "queues",
+    "priorities",
+    "intervals",
+    "crons",
+    "timezones",
+    "first_slots",
+    "enabled",
+    "payloads",
+)
+_INGEST_COLUMNS = ("names", "cursors", "etags", "last_successes", "last_errors", "failures")
+
+
+class PostgresSchedulerEngine:
+    """The statements of `postgresql.sql`, with their parameters and results."""
+
+    def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> Sequence[int]:
+        last_of_name = {row[0]: row for row in rows}
+        answer = connection.execute(
+            _SQL["add_watches"],
+            {"now": now, **_columns(_WATCH_COLUMNS, (last_of_name[name] for name in sorted(last_of_name)))},
+        )
+
+        def ids() -> list[int]:
+            id_of_name = dict(answer.fetchall())
+            return [id_of_name[row[0]] for row in rows]
+
+        return Deferred(ids)
+
+    def update_ingest_states(self, connection: DriverConnection, rows: Sequence[IngestRow], now: int) -> Sequence[bool]:
+        net: list[NetIngest] = fold_ingest_rows(rows, now)
+        answer = connection.execute(_SQL["update_ingest_states"], {"now": now, **_columns(_INGEST_COLUMNS, net)})
+
+        def known() -> list[bool]:
+            unknown = {name for (name,) in answer.fetchall()}
+            return [row[0] not in unknown for row in rows]
+
+        return Deferred(known)
+
+    def remove_watches(self, connection: DriverConnection, names: Sequence[str]) -> Sequence[bool]:
+        answer = connection.execute(_SQL["remove_watches"], {"names": sorted(set(names))})
+
+        def removed() -> list[bool]:
+            left = {name for (name,) in answer.fetchall()}
+            results = []
+            for name in names:
+                results.append(name in left)
+                left.discard(name)
+            return results
+
+        return Deferred(removed)
+
+    def enable_watches(self, connection: DriverConnection, names: Sequence[str], *, enabled: bool) -> Sequence[bool]:
+        answer = connection.execute(_SQL["enable_watches"], {"names": sorted(set(names)), "enabled": enabled})
+
+        def known() -> list[bool]:
+            found = {name for (name,) in answer.fetchall()}
+            return [name in found for name in names]
+
+        return Deferred(known)
+
+    def tick(self, database: Database, now: Callable[[], int], limit: int) -> Ticked:
+        """One statement takes all interval watches; where cron watches are due too, a second one takes those.
+
+        The second is a transaction of its own: between the two, somebody else may have taken a cron watch, or it may
+        have changed, and then it is not counted here.
+        """
+        with database.writing_connection() as connection:
+            before = connection.round_trips
+            moment = now()
+            shared = {"now": moment, "attempts": JOB_ATTEMPTS}
+            with connection.transaction():
+                answer = connection.execute(_SQL["tick"], {"limit": limit, **shared})
+            due, enqueued, late, oldest, more, *of_crons = answer.fetchone()
+            oldest_slots = [oldest]
+            if of_crons[0] is not None:
+                crons = list(map(DueCron, *of_crons))
+                with connection.transaction():
+                    answer = connection.execute(
+                        _SQL["tick_crons"], {**_moves(crons, next_slots(crons, moment)), **shared}
+                    )
+                due_crons, enqueued_crons, late_crons, oldest = answer.fetchone()
+                due, enqueued, late = due + due_crons, enqueued + enqueued_crons, late + late_crons
+                oldest_slots.append(oldest)
+            return Ticked(
+                due=due,
+                enqueued=enqueued,
+                late=late,
+                more=more,
+                oldest_slot=min((slot for slot in oldest_slots if slot is not None), default=None),
+                now=moment,
+                round_trips=connection.round_trips - before,
+            )
+
+    def watches(self, database: Database, names: Sequence[str] | None) -> list[StoredWatch]:
+        return _read(database, "watches", names)
+
+    def ingest_states(self, database: Database, names: Sequence[str] | None) -> list[StoredIngestState]:
+        return _read(database, "ingest_states", names)
+
+
+def _columns(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
+    """Rows as one list for each column."""
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def _moves(crons: Sequence[DueCron], following: Sequence[NextSlot]) -> dict[str, list[Any]]:
+    ids, slots, expressions, timezones, _names = map(list, zip(*crons, strict=True))
+    next_slots, late = map(list, zip(*following, strict=True))
+    return {
+        "ids": ids,
+        "slots": slots,
+        "crons": expressions,
+        "timezones": timezones,
+        "next_slots": next_slots,
+        "late": late,
+    }
+
+
+def _read(database: Database, name: str, names: Sequence[str] | None) -> list[Any]:
+    if names is None:
+        return database.fetch(_SQL[name])
+    return database.fetch(_SQL[f"{name}_named"], {"names": list(names)})

@@ -1,0 +1,209 @@
+-- The scheduler's statements on PostgreSQL. Many rows travel as binary arrays, one for each column, sorted by the name of
+-- the watch: whoever waits for locks on watches takes them in this order, so that no two ever wait for each other. A
+-- LATERAL look-up keeps the order, and reads by index however large the table and the batch are.
+
+-- name: add_watches
+-- The arrays hold no NULLs where another value can say it: 0 for no interval and for a first slot that is now.
+INSERT INTO perflab_watches (name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload)
+SELECT name, queue, priority, nullif("interval", 0), nullif(cron, ''), timezone,
+    coalesce(nullif(first_slot, 0), %(now)s::int8), enabled = 1, payload::jsonb
+FROM unnest(
+    %(names)b::text[], %(queues)b::text[], %(priorities)b::int2[], %(intervals)b::int8[], %(crons)b::text[],
+    %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int2[], %(payloads)b::text[]
+) AS given (name, queue, priority, "interval", cron, timezone, first_slot, enabled, payload)
+ON CONFLICT (name) DO UPDATE
+SET queue = excluded.queue,
+    priority = excluded.priority,
+    "interval" = excluded."interval",
+    cron = excluded.cron,
+    timezone = excluded.timezone,
+    -- The slot stays unless the schedule changes; an interval has no use for the time zone.
+    next_due_at = CASE
+        WHEN perflab_watches."interval" = excluded."interval"
+            OR perflab_watches.cron = excluded.cron AND perflab_watches.timezone = excluded.timezone
+        THEN perflab_watches.next_due_at
+        ELSE excluded.next_due_at
+    END,
+    enabled = excluded.enabled,
+    payload = excluded.payload
+RETURNING name, id
+
+-- name: update_ingest_states
+-- One row for each watch, which holds all that the batch says of it. The lock keeps a watch from being removed between
+-- its look-up and the write, which would refuse the whole batch; it lets ticks pass. Returns the names that no watch has.
+WITH given AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        %(names)b::text[], %(cursors)b::text[], %(etags)b::text[], %(last_successes)b::int8[], %(last_errors)b::text[],
+        %(failures)b::int4[]
+    ) AS given (name, cursor, etag, last_success_at, last_error, failures)
+),
+known AS MATERIALIZED (
+    SELECT watch.id, given.*
+    FROM given
+    CROSS JOIN LATERAL (
+        SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR KEY SHARE
+    ) AS watch
+),
+written AS (
+    INSERT INTO perflab_ingest_states AS stored
+        (watch_id, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at)
+    SELECT id, cursor, etag, last_success_at, last_error, failures, %(now)s::int8
+    FROM known
+    ON CONFLICT (watch_id) DO UPDATE
+    SET cursor = coalesce(excluded.cursor, stored.cursor),
+        etag = coalesce(excluded.etag, stored.etag),
+        last_success_at = coalesce(excluded.last_success_at, stored.last_success_at),
+        last_error = excluded.last_error,
+        -- Failures are counted on, or from the success that the row holds.
+        consecutive_failures = excluded.consecutive_failures
+            + CASE WHEN excluded.last_success_at IS NULL THEN stored.consecutive_failures ELSE 0 END,
+        updated_at = excluded.updated_at
+)
+SELECT name FROM given WHERE name NOT IN (SELECT name FROM known)
+
+-- name: remove_watches
+WITH named AS MATERIALIZED (
+    SELECT watch.id
+    FROM unnest(%(names)b::text[]) AS given (name)
+    CROSS JOIN LATERAL (
+        SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR UPDATE
+    ) AS watch
+)
+DELETE FROM perflab_watches WHERE id = ANY (ARRAY(SELECT id FROM named)) RETURNING name
+
+-- name: enable_watches
+WITH named AS MATERIALIZED (
+    SELECT watch.id
+    FROM unnest(%(names)b::text[]) AS given (name)
+    CROSS JOIN LATERAL (
+        SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR NO KEY UPDATE
+    ) AS watch
+)
+UPDATE perflab_watches SET enabled = %(enabled)s::bool WHERE id = ANY (ARRAY(SELECT id FROM named)) RETURNING name
+
+-- name: tick
+-- Everything for the interval watches, and what is due of the cron watches. Watches that somebody else holds are skipped,
+-- so that a tick never waits for a watch: another tick takes those, or the next one does. The rows that it holds are
+-- checked again after the lock, so that no slot is taken twice. The array reads by id what was locked, where a join
+-- would trust an estimate of how many are due and might read the whole table for three.
+WITH due AS MATERIALIZED (
+    SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, payload
+    FROM perflab_watches
+    WHERE enabled AND next_due_at <= %(now)s::int8
+    ORDER BY next_due_at
+    LIMIT %(limit)s::int8
+    FOR NO KEY UPDATE SKIP LOCKED
+),
+enqueued AS (
+    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, enqueued_at)
+    SELECT
+        queue,
+        priority,
+        next_due_at,
+        'ready',
+        %(attempts)s::int2,
+        'watch:' || name,
+        jsonb_build_object(
+            'watch', name,
+            'slot', to_char(to_timestamp(next_due_at / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
+                || '.' || lpad((next_due_at %% 1000000)::text, 6, '0') || '+00:00',
+            'payload', payload
+        ),
+        %(now)s::int8
+    FROM due
+    WHERE cron IS NULL
+    -- The key is what skips a watch whose last job is not finished.
+    ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
+    RETURNING 1
+),
+advanced AS (
+    UPDATE perflab_watches
+    -- Anchored to the slot: slot + interval * (floor((now - slot) / interval) + 1). Late ticks make no drift.
+    SET next_due_at = next_due_at + "interval" * ((%(now)s::int8 - next_due_at) / "interval" + 1)
+    WHERE id = ANY (ARRAY(SELECT id FROM due WHERE cron IS NULL))
+)
+SELECT
+    count(*) FILTER (WHERE cron IS NULL),
+    (SELECT count(*) FROM enqueued),
+    count(*) FILTER (WHERE %(now)s::int8 - next_due_at >= "interval"),
+    min(next_due_at) FILTER (WHERE cron IS NULL),
+    CASE WHEN count(*) = %(limit)s::int8 THEN EXISTS (
+        SELECT FROM perflab_watches WHERE enabled AND next_due_at <= %(now)s::int8 OFFSET %(limit)s::int8
+    ) ELSE false END,
+    array_agg(id) FILTER (WHERE cron IS NOT NULL),
+    array_agg(next_due_at) FILTER (WHERE cron IS NOT NULL),
+    array_agg(cron) FILTER (WHERE cron IS NOT NULL),
+    array_agg(timezone) FILTER (WHERE cron IS NOT NULL),
+    array_agg(name) FILTER (WHERE cron IS NOT NULL)
+FROM due
+
+-- name: tick_crons
+-- The cron watches that the statement before saw, with the next slots that Python told. Those that somebody has moved on
+-- or changed meanwhile are no longer its business.
+WITH due AS MATERIALIZED (
+    SELECT watch.*, seen.next_slot, seen.late
+    FROM unnest(
+        %(ids)b::int8[], %(slots)b::int8[], %(crons)b::text[], %(timezones)b::text[], %(next_slots)b::int8[],
+        %(late)b::bool[]
+    ) AS seen (id, slot, cron, timezone, next_slot, late)
+    CROSS JOIN LATERAL (
+        SELECT id, name, queue, priority, next_due_at, payload
+        FROM perflab_watches AS watch
+        WHERE watch.id = seen.id AND enabled
+            AND next_due_at = seen.slot AND watch.cron = seen.cron AND watch.timezone = seen.timezone
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS watch
+),
+enqueued AS (
+    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, enqueued_at)
+    SELECT
+        queue,
+        priority,
+        next_due_at,
+        'ready',
+        %(attempts)s::int2,
+        'watch:' || name,
+        jsonb_build_object(
+            'watch', name,
+            'slot', to_char(to_timestamp(next_due_at / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
+                || '.' || lpad((next_due_at %% 1000000)::text, 6, '0') || '+00:00',
+            'payload', payload
+        ),
+        %(now)s::int8
+    FROM due
+    ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
+    RETURNING 1
+),
+advanced AS (
+    UPDATE perflab_watches
+    SET next_due_at = coalesce(due.next_slot, perflab_watches.next_due_at), enabled = due.next_slot IS NOT NULL
+    FROM due
+    WHERE perflab_watches.id = due.id
+)
+SELECT count(*), (SELECT count(*) FROM enqueued), count(*) FILTER (WHERE late), min(next_due_at) FROM due
+
+-- name: watches
+-- In the order of the code points, as on SQLite, whatever the database's own order is.
+SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text
+FROM perflab_watches
+ORDER BY name COLLATE "C"
+
+-- name: watches_named
+SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text
+FROM perflab_watches
+WHERE name = ANY (%(names)b::text[])
+ORDER BY name COLLATE "C"
+
+-- name: ingest_states
+SELECT name, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at
+FROM perflab_ingest_states
+JOIN perflab_watches ON id = watch_id
+ORDER BY name COLLATE "C"
+
+-- name: ingest_states_named
+SELECT name, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at
+FROM perflab_watches
+JOIN perflab_ingest_states ON id = watch_id
+WHERE name = ANY (%(names)b::text[])
+ORDER BY name COLLATE "C"
