@@ -1,0 +1,130 @@
+"""The plan that PostgreSQL chooses for every statement, on tables and statistics that mislead it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from perflab.database.database import Database
+from perflab.database.statements import load_statements
+
+JOBS = 20_000
+BATCH = 100
+STATEMENTS = load_statements("perflab.queue", "postgresql")
+STATES = ["scheduled", "ready", "running", "dead"]
+IDS = list(range(1, JOBS, JOBS // BATCH))
+PARAMETERS = {
+    "queue": "q",
+    "now": 9,
+    "limit": 9,
+    "ids": IDS,
+    "attempt": 1,
+    "lease_until": 9,
+    "worker": "w",
+    "delays": [9] * BATCH,
+    "errors": ["x"] * BATCH,
+    "died_before": 9,
+    "payloads": ["1"] * BATCH,
+    "priorities": [0] * BATCH,
+    "max_attempts": [5] * BATCH,
+    "run_at": [None] * BATCH,
+    "keys": [f"k{job_id}" for job_id in IDS],
+}
+BY_ID = ("perflab_jobs_pkey", "(id = ANY (")
+EXPECTED: dict[str, tuple[str, str]] = {
+    "enqueue_with_keys": ("perflab_jobs_key", "((queue = 'q'::text) AND (key = new.key))"),
+    "promote": ("perflab_jobs_scheduled", "((queue = 'q'::text) AND (run_at <= '9'::bigint))"),
+    "claim": ("perflab_jobs_ready", "(queue = 'q'::text)"),
+    "lock": BY_ID,
+    "mark_done": BY_ID,
+    "release": BY_ID,
+    "extend_lease": BY_ID,
+    "mark_error": BY_ID,
+    "cancel": BY_ID,
+    "retry": BY_ID,
+    "rescue_expired": ("perflab_jobs_running", "((queue = 'q'::text) AND (lease_until <= '9'::bigint))"),
+    "purge": ("perflab_jobs_dead", "((queue = 'q'::text) AND (run_at <= '9'::bigint))"),
+}
+IN_INDEX_ORDER = ("promote", "claim", "rescue_expired", "purge")
+
+
+@pytest.fixture(scope="module")
+def database(empty_postgresql: Callable[[], str]) -> Iterator[Database]:
+    with Database.open(empty_postgresql()) as opened:
+        yield opened
+
+
+def fill(database: Database, states: list[str]) -> None:
+    """Jobs of one queue, all in one state (then its column looks useless to the planner), or in several."""
+    with database.driver_transaction() as connection:
+        connection.execute("TRUNCATE perflab_jobs RESTART IDENTITY")
+        connection.execute(
+            "INSERT INTO perflab_jobs (queue, priority, run_at, state, attempt, max_attempts, lease_until, key, "
+            "payload, enqueued_at) SELECT 'q', n %% 5, n, (%b::text[])[1 + n %% %s], 1, 5, n, "
+            "CASE WHEN n %% 2 = 1 THEN 'k' || n END, '1', 0 FROM generate_series(1, %s) AS n",
+            (states, len(states), JOBS),
+        )
+
+
+def analyse(database: Database) -> None:
+    with database.driver_transaction() as connection:
+        connection.execute("ANALYZE perflab_jobs")
+
+
+def forget_statistics(database: Database) -> None:
+    with database.driver_transaction() as connection:
+        connection.execute("DELETE FROM pg_statistic WHERE starelid = 'perflab_jobs'::regclass")
+
+
+def parts(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from parts(child)
+
+
+def plan_of(database: Database, name: str) -> list[dict[str, Any]]:
+    attempts: Any = [1] * BATCH if name == "mark_error" else 1
+    (((explained,),),) = (
+        database.fetch(f"EXPLAIN (FORMAT JSON) {STATEMENTS[name]}", {**PARAMETERS, "attempts": attempts}),
+    )
+    return list(parts(explained[0]["Plan"]))
+
+
+def check_plans(database: Database) -> None:
+    for name, (index, condition) in EXPECTED.items():
+        plan = plan_of(database, name)
+        assert not [part for part in plan if part["Node Type"] == "Seq Scan"], (name, plan)
+        used = [part for part in plan if part.get("Index Name") == index]
+        assert any(condition in part.get("Index Cond", "") for part in used), (name, plan)
+        # A statement may read other indexes to keep them or to look up a key, but by conditions of their own.
+        assert all(part["Index Cond"] for part in plan if "Index Name" in part), (name, plan)
+        if name in IN_INDEX_ORDER:
+            assert not [part for part in plan if "Sort" in part["Node Type"]], (name, plan)
+
+
+def test_every_statement_has_a_guard_but_the_insert_and_the_count() -> None:
+    assert STATEMENTS.keys() - EXPECTED.keys() == {"enqueue", "counts"}
+
+
+@pytest.mark.parametrize("states", [*([state] for state in STATES), STATES], ids="+".join)
+def test_no_statement_reads_more_than_it_needs(database: Database, states: list[str]) -> None:
+    fill(database, states)
+    forget_statistics(database)
+    check_plans(database)
+    analyse(database)
+    check_plans(database)
+
+
+@pytest.mark.parametrize("now", STATES)
+@pytest.mark.parametrize("then", STATES)
+def test_statistics_of_another_day_do_not_mislead(database: Database, then: str, now: str) -> None:
+    fill(database, [then])
+    analyse(database)
+    fill(database, [now])
+    check_plans(database)
+
+
+def test_new_jobs_are_inserted_in_their_order_without_a_sort(database: Database) -> None:
+    assert not [part for part in plan_of(database, "enqueue") if "Sort" in part["Node Type"]]
