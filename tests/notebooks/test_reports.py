@@ -46,8 +46,9 @@ class Run:
 
 def run_smoke(stem: str, folder: Path, **parameters: object) -> Run:
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv(OUTPUT_VARIABLE, str(folder))
-        environment.delenv(PROFILE_VARIABLE, raising=False)
+        # The report's own folder and the profile that was asked for win over both.
+        environment.setenv(OUTPUT_VARIABLE, str(folder / "elsewhere"))
+        environment.setenv(PROFILE_VARIABLE, "full")
         notebook = NOTEBOOKS / f"{stem}.ipynb"
         return Run(run_report(notebook, parameters=parameters, profile="smoke", output_directory=folder), folder)
 
