@@ -91,22 +91,10 @@ class ServerDirectory:
         return Path(tempfile.gettempdir()) / f"perflab-{name}"
 
     def make_private(self, path: Path) -> None:
-        """Make a directory that only `account` may enter.
-
-        Raises:
-            DatabaseUnusable: something else is there.
-        """
-        try:
-            path.mkdir(mode=0o700)
-        except FileExistsError:
-            found = path.lstat()
-            owner = os.geteuid() if self.account.user_id is None else self.account.user_id
-            if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner:
-                raise DatabaseUnusable(
-                    f"{str(path)!r} is not the directory that an embedded server made there: remove it"
-                ) from None
-        else:
-            self.account.give(path)
+        """Make an empty directory that only `account` may enter, in place of one of ours that may be there."""
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(mode=0o700)  # fails if that was not ours to remove
+        self.account.give(path)
 
     def write_private(self, path: Path, text: str) -> None:
         """Write a file that only `account`, and who runs this process as root, may read."""

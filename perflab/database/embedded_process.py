@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import signal
 import socket
 import time
@@ -163,7 +162,8 @@ class ServerProcess:
         directory = self.directory
         if not directory.data.exists():
             self._make_data(programs)
-        # Its server is dead, as the lock shows. PostgreSQL would only see whether its number is in use.
+        # The server before is dead, as the lock shows. PostgreSQL would read its number in what it left behind, and not
+        # start while any process has that: another one, or the dead one itself until its parent takes note.
         (directory.data / "postmaster.pid").unlink(missing_ok=True)
         directory.make_private(directory.socket_directory)
         text = render_settings(self._complete(settings, tcp=tcp), base="data/postgresql.conf")
@@ -173,7 +173,6 @@ class ServerProcess:
 
     def _make_data(self, programs: Programs) -> None:
         directory = self.directory
-        shutil.rmtree(directory.new_data, ignore_errors=True)  # of an attempt that was cut off
         directory.make_private(directory.new_data)
         directory.write_private(directory.password_file, secrets.token_urlsafe(PASSWORD_BYTES))
         if programs.initialise(directory.new_data, directory.password_file) != 0:
