@@ -79,16 +79,20 @@ class ServerDirectory:
 
     @property
     def binaries_copy(self) -> Path:
-        return self.path / "binaries"
+        """For PostgreSQL's programs, where `account` cannot get at the wheel's."""
+        return self._beside("binaries")
 
     @property
     def socket_directory(self) -> Path:
-        """In the directory; where that makes too long a path, or one that a URL or a setting cannot hold, elsewhere."""
-        here = self.path / "socket"
+        return self._beside("socket")
+
+    def _beside(self, name: str) -> Path:
+        """A path in the directory, or elsewhere if that is too long for a socket, or awkward in URLs and for shells."""
+        here = self.path / name
         if _fits(here) and _PLAIN_PATH.fullmatch(str(here)):
             return here
-        name = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"perflab-{name}"
+        identifier = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"perflab-{identifier}-{name}"
 
     def make_private(self, path: Path) -> None:
         """Make an empty directory that only `account` may enter, in place of one of ours that may be there."""
@@ -110,10 +114,10 @@ class ServerDirectory:
         self.log.touch(mode=0o600)
         return self.log.open("wb")
 
-    def remove_distant_socket(self) -> None:
-        """Remove the socket's directory where it lies elsewhere."""
-        if self.socket_directory.parent != self.path:
-            shutil.rmtree(self.socket_directory, ignore_errors=True)
+    def remove_what_lies_elsewhere(self) -> None:
+        for path in (self.socket_directory, self.binaries_copy):
+            if path.parent != self.path:
+                shutil.rmtree(path, ignore_errors=True)
 
     def sync(self) -> None:
         """Make the names in the directory durable: PostgreSQL sees to what lies in `data`, not to its name."""

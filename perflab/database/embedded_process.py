@@ -12,7 +12,7 @@ from typing import Literal
 
 from perflab.database.embedded_directory import ServerDirectory
 from perflab.database.embedded_postmaster import Postmaster
-from perflab.database.embedded_programs import Programs, find_binaries, reachable_binaries
+from perflab.database.embedded_programs import Programs, find_binaries, usable_binaries
 from perflab.database.embedded_settings import DEFAULTS, is_own, parse_settings, render_settings
 from perflab.database.file_lock import FileLock
 from perflab.errors import DatabaseUnusable, InvalidInput
@@ -95,7 +95,7 @@ class ServerProcess:
         told: int | None = None
         for _ in self._patience.tries():
             if lock := self._take_over():
-                self.directory.remove_distant_socket()
+                self.directory.remove_what_lies_elsewhere()
                 lock.release()
                 return
             postmaster = Postmaster.read(self.directory.data)
@@ -149,7 +149,7 @@ class ServerProcess:
     def _launch(self, lock: FileLock, settings: Mapping[str, str], *, tcp: bool) -> None:
         """Start it: it takes over the lock. Its data is made first where there is none."""
         try:
-            binaries = reachable_binaries(find_binaries(), self.directory.account, self.directory.binaries_copy)
+            binaries = usable_binaries(find_binaries(), self.directory.account, self.directory.binaries_copy)
             with self.directory.new_log() as log:
                 programs = Programs(binaries, self.directory.account, log, [lock.descriptor])
                 self._prepare_and_launch(programs, settings, tcp=tcp)

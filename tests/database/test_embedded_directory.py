@@ -212,19 +212,29 @@ def copy_of_the_wheel(place: Path) -> Path:
     return place
 
 
-@needs_root
-def test_a_wheel_that_the_server_cannot_get_to_is_copied(
-    place: Path, move_server: Move, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["server", 'my "$server"'])
+def test_a_wheel_that_the_server_cannot_use_is_copied(
+    name: str, place: Path, move_server: Move, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    closed = copy_of_the_wheel(place / "closed")
-    closed.chmod(0o700)
+    closed = copy_of_the_wheel(place / "my $wheel")  # initdb and pg_ctl would let a shell expand that
+    closed.chmod(0o700)  # and where this is root, the server's user may not enter it
     monkeypatch.syspath_prepend(closed)
-    with EmbeddedServer.start(move_server(place / "server")) as server:
+    with EmbeddedServer.start(move_server(place / name)) as server:
         executable = Path(f"/proc/{server.process_id}/exe").readlink()
-        assert executable.is_relative_to(place / "server" / "binaries")
+        assert executable.name == "postgres"
+        assert not executable.is_relative_to(closed)
+        assert executable.is_relative_to(place / name) == (name == "server")
+        if name == "server":
+            made = executable.parent.stat().st_ino
+            server.restart()
+            assert executable.parent.stat().st_ino == made
+            (closed / PACKAGE / "pginstall" / "bin" / "postgres").touch()  # as a newer wheel would
+            server.restart()
+            assert executable.parent.stat().st_ino != made
         server.restart()
         assert query(server.url, "SELECT 1") == [1]
     assert closed.stat().st_mode & 0o777 == 0o700
+    assert executable.exists() == (name == "server")
 
 
 # -- the user ----------------------------------------------------------------------------------------------------------
