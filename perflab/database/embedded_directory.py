@@ -25,7 +25,7 @@ SOCKET_PATH_BYTES = 103
 LOG_LINES_SHOWN = 15
 LOG_BYTES_READ = 8192
 
-_PLAIN_PATH = re.compile(r"[\w/.+@=-]+", re.ASCII)
+_PLAIN_PATH = re.compile(r"[\w/.-]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -33,8 +33,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class ServerDirectory:
     """A directory that holds one embedded server. `claim_directory` checks and makes it.
 
-    It belongs to whoever runs this process. Only `data` and the socket's directory belong to `account`, who runs the
-    server: so nothing that root writes can be led astray by another user.
+    It belongs to whoever runs this process. To `account`, who runs the server, belong only the directories in it that
+    the server works with: so nothing that root writes can be led astray by another user.
     """
 
     path: Path
@@ -130,7 +130,9 @@ class ServerDirectory:
     def log_tail(self) -> str:
         """The last lines of the server's log, without passwords."""
         try:
-            text = self.log.read_bytes()[-LOG_BYTES_READ:].decode(errors="replace")
+            with self.log.open("rb") as log:
+                log.seek(max(0, self.log.stat().st_size - LOG_BYTES_READ))
+                text = log.read(LOG_BYTES_READ).decode(errors="replace")
         except FileNotFoundError:
             return "(there is no log)"
         if self.password_file.exists() and (password := self.password_file.read_text(encoding="utf-8")):

@@ -131,34 +131,20 @@ class Programs:
 
         Text sorts by code point, as SQLite does it: the same tests give the same order on both.
         """
+        where = ["-D", data.name, "--no-instructions"]
         access = ["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256"]
-        text = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         password = f"--pwfile={password_file.name}"
-        command: list[str | Path] = [
-            self.binaries / "initdb",
-            "-D",
-            data.name,
-            *access,
-            password,
-            *text,
-            "--no-instructions",
-        ]
-        return self.account.run(command, directory=data.parent, output=self.log, inherited=self.inherited)
+        text = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        return self._run("initdb", [*where, *access, password, *text], data.parent)
 
     def launch(self, data: Path, settings: Path) -> int:
         """Start the server in the background, and return the exit code at once: it is not ready yet."""
-        options = f"-c config_file={settings.name}"
-        command: list[str | Path] = [
-            self.binaries / "pg_ctl",
-            "start",
-            "-D",
-            data.name,
-            "-o",
-            options,
-            "--no-wait",
-            "--silent",
-        ]
-        return self.account.run(command, directory=data.parent, output=self.log, inherited=self.inherited)
+        options = ["-o", f"-c config_file={settings.name}", "--no-wait", "--silent"]
+        return self._run("pg_ctl", ["start", "-D", data.name, *options], data.parent)
+
+    def _run(self, program: str, arguments: Sequence[str], directory: Path) -> int:
+        command: list[str | Path] = [self.binaries / program, *arguments]
+        return self.account.run(command, directory=directory, output=self.log, inherited=self.inherited)
 
 
 def find_binaries() -> Path:
