@@ -212,16 +212,16 @@ def test_two_that_start_at_once_get_one_server(new_directory: Path, start_python
     assert processes_of(new_directory) == set()
 
 
-def test_it_is_found_but_not_started_by_attaching(new_directory: Path) -> None:
+def test_it_is_found_but_not_started_by_attaching(directory: Path, new_directory: Path) -> None:
     assert EmbeddedServer.attach(new_directory) is None
     assert not new_directory.exists()
-    with EmbeddedServer.start(new_directory) as server:
-        attached = EmbeddedServer.attach(new_directory)
+    with EmbeddedServer.start(directory) as server:
+        attached = EmbeddedServer.attach(directory)
         assert attached is not None
         assert attached.process_id == server.process_id
         attached.close()
         assert server.running
-    assert EmbeddedServer.attach(new_directory) is None
+    assert EmbeddedServer.attach(directory) is None
 
 
 def test_it_goes_on_without_users_if_told_to(directory: Path, run_python: RunPython) -> None:
