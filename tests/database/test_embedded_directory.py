@@ -208,7 +208,7 @@ def copy_of_the_wheel(place: Path) -> Path:
     package = find_binaries().parents[1]
     for part in package.parent.glob(f"{PACKAGE}*"):
         if part.suffix != ".dist-info":
-            shutil.copytree(part, place / part.name)
+            shutil.copytree(part, place / part.name, ignore=shutil.ignore_patterns("include"))
     return place
 
 
