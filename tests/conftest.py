@@ -24,10 +24,6 @@ from perflab.errors import PerflabError
 settings.register_profile("perflab", deadline=None)
 settings.load_profile("perflab")
 
-# A machine that is busy with something else is no reason to fail.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
-
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
