@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from perflab.database.database import Database
     from perflab.database.operation import Operation
     from perflab.errors import PerflabError
-    from perflab.queue.job import Job, NewJob
+    from perflab.queue.backoff import Backoff
+    from perflab.queue.job import Job, NewJob, QueueCounts
     from perflab.queue.queue import PriorityQueue
-    from perflab.queue.worker import Worker
+    from perflab.queue.worker import Worker, WorkerReport
     from perflab.scheduler.scheduler import Scheduler
     from perflab.scheduler.watch import IngestState, TickReport, Watch
 
 _HOME = {
     "AsyncRequestBatcher": "perflab.batching.async_batcher",
+    "Backoff": "perflab.queue.backoff",
     "BatchingMetrics": "perflab.batching.metrics",
     "BulkInserter": "perflab.batching.inserter",
     "Database": "perflab.database.database",
@@ -38,16 +40,19 @@ _HOME = {
     "Operation": "perflab.database.operation",
     "PerflabError": "perflab.errors",
     "PriorityQueue": "perflab.queue.queue",
+    "QueueCounts": "perflab.queue.job",
     "RequestBatcher": "perflab.batching.batcher",
     "RetryPolicy": "perflab.batching.retry",
     "Scheduler": "perflab.scheduler.scheduler",
     "TickReport": "perflab.scheduler.watch",
     "Watch": "perflab.scheduler.watch",
     "Worker": "perflab.queue.worker",
+    "WorkerReport": "perflab.queue.worker",
 }
 
 __all__ = [
     "AsyncRequestBatcher",
+    "Backoff",
     "BatchingMetrics",
     "BulkInserter",
     "Database",
@@ -59,12 +64,14 @@ __all__ = [
     "Operation",
     "PerflabError",
     "PriorityQueue",
+    "QueueCounts",
     "RequestBatcher",
     "RetryPolicy",
     "Scheduler",
     "TickReport",
     "Watch",
     "Worker",
+    "WorkerReport",
     "__version__",
 ]
 

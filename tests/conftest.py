@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 from hypothesis import settings
 
 from perflab.database.database import Database
+from perflab.database.embedded import EmbeddedServer
+from perflab.errors import PerflabError
 
 # A busy machine is no reason to fail: what is slow is found by the bench, and never by a test.
 settings.register_profile("perflab", deadline=None)
 settings.load_profile("perflab")
-
-# A machine that is busy with something else is no reason to fail.
-settings.register_profile("no deadline", deadline=None)
-settings.load_profile("no deadline")
 
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -74,3 +76,33 @@ def run_python(start_python: Callable[..., subprocess.Popen[str]]) -> RunPython:
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[EmbeddedServer]:
+    """One PostgreSQL server for all tests. Where it cannot start they are skipped; in CI they fail."""
+    # Not in tmp_path: where this is root, the user that runs the server may not enter it.
+    with tempfile.TemporaryDirectory(prefix="perflab-postgres-") as directory:
+        try:
+            server = EmbeddedServer.start(directory)
+        except PerflabError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no PostgreSQL to test with: {error}")
+        with server:
+            yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: EmbeddedServer) -> Iterator[str]:
+    """The URL of an empty database, dropped at the end with whatever is still connected to it."""
+    if not postgres_server.running:  # the test before this one stopped it
+        postgres_server.restart()
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    yield postgres_server.database_url(name)
+    if not postgres_server.running:
+        postgres_server.restart()
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -242,6 +242,9 @@ class AsyncRequestBatcher:
         self._closing = True
         self._credit = 0
         before = self._tally.metrics(0)
+        self._adopt()
+        if not self._arrivals:  # those in line must still get in
+            self._accumulator.close()
         drained = True
         try:
             await self.flush(timeout)

@@ -26,6 +26,8 @@ CACHED_STATEMENTS = 256
 READING_CONNECTIONS = 4
 ROUND_TRIPS_OF_ONE = 3
 """BEGIN, the statement, COMMIT."""
+LOG_ATTEMPTS = 20
+TURN_LOG_ON = "PRAGMA journal_mode = WAL"
 BEGIN = "BEGIN IMMEDIATE"
 """Every transaction that writes starts so: a deferred one that turns into a writer fails at once with
 SQLITE_BUSY_SNAPSHOT, whatever the busy timeout."""
@@ -201,7 +203,7 @@ def _set_up_writing(
     connection: SQLiteConnection, durability: Durability, busy_timeout: float, *, in_memory: bool
 ) -> None:
     """Make it durable, and refuse a file that cannot be written or is no database here, not at the first flush."""
-    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    mode = _turn_log_on(connection)
     if mode != "wal" and not in_memory:
         raise DatabaseUnusable(
             f"the database cannot have a write-ahead log, only {mode!r}: its file system lacks shared memory; "
@@ -216,6 +218,27 @@ def _set_up_writing(
         connection.execute(f"PRAGMA user_version = {version}")  # BEGIN alone is allowed where writing is not
         connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        if not _is_busy(error):
             raise
     connection.execute(f"PRAGMA busy_timeout = {round(busy_timeout * 1000)}")
+
+
+def _turn_log_on(connection: SQLiteConnection) -> str:
+    """The journal mode after asking for a write-ahead log.
+
+    Where several processes open a new file at once, this statement can fail without having waited for the others, as
+    statements do. A transaction waits for them; then it is asked again.
+    """
+    for _ in range(LOG_ATTEMPTS):
+        try:
+            return str(connection.execute(TURN_LOG_ON).fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error):
+                raise
+        connection.execute(BEGIN)
+        connection.execute("ROLLBACK")
+    return str(connection.execute(TURN_LOG_ON).fetchone()[0])
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY

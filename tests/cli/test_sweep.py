@@ -40,7 +40,10 @@ def test_ctrl_c_leaves_a_store_from_which_the_same_command_goes_on(tmp_path: Pat
         sizes.add(sum(file.stat().st_size for file in tmp_path.glob("results.duckdb*")))
         time.sleep(0.02)
     sweep.send_signal(signal.SIGINT)
-    sweep.communicate(timeout=60)
+    try:
+        sweep.communicate(timeout=60)
+    finally:
+        sweep.kill()
     assert sweep.returncode == 130
 
     plan = standard_plan("smoke")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from perflab.lab.plots.forest import draw_ratios
@@ -98,9 +100,12 @@ def _latency(confirmation: Confirmation) -> str:
     p99 = confirmation.p99
     if p99 is None:
         return "but it could not keep up this time, so it has no p99"
+    measured = f"with a p99 of {format_seconds_interval(p99.value, p99.low, p99.high)}"
+    target = confirmation.recommended.latency_target_seconds
+    if math.isinf(target):
+        return measured
     met = "meets" if confirmation.meets_target else "does not meet"
-    target = format_seconds(confirmation.recommended.latency_target_seconds)
-    return f"with a p99 of {format_seconds_interval(p99.value, p99.low, p99.high)}, which {met} the target of {target}"
+    return f"{measured}, which {met} the target of {format_seconds(target)}"
 
 
 def _nothing(reason: NoRecommendation) -> Plot:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import pandas as pd
 
+from perflab.errors import InvalidInput
 from perflab.lab.plots.plot import Plot
 from perflab.lab.plots.style import BLUE, GREEN, ORANGE, PURPLE, YELLOW, label_ticks, new_figure
 
@@ -17,8 +20,13 @@ def departures_by_hour(table: pd.DataFrame) -> Plot:
         table: flights, one row for each hour of the day in UTC, one column for each origin.
 
     Data columns: hour, and one for each origin.
+
+    Raises:
+        InvalidInput: there is no flight.
     """
     totals = table.sum(axis=1)
+    if not totals.any():
+        raise InvalidInput("there is no flight to draw: let the worker handle some jobs first")
     flights, busiest, quiet = int(totals.sum()), int(totals.to_numpy().argmax()), int((totals == 0).sum())
     peak, mean = int(totals.max()), flights / len(table)
     title = f"The busiest hour of {flights:,} flights is {busiest:02}:00 UTC, with {peak:,} of them"
@@ -29,7 +37,7 @@ def departures_by_hour(table: pd.DataFrame) -> Plot:
         right_inches=0.9,
     )
     bottom = pd.Series(0, index=table.index)
-    for origin, color in zip(table.columns, _COLORS, strict=False):
+    for origin, color in zip(table.columns, cycle(_COLORS), strict=False):
         axes.bar(table.index, table[origin], bottom=bottom, color=color, width=0.8, label=str(origin))
         bottom += table[origin]
     axes.legend(

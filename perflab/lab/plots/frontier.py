@@ -194,4 +194,5 @@ def _label(axes: Axes, data: pd.DataFrame) -> None:
             axes.plot(*place, "o", ms=13, mfc="none", mec=GREEN, mew=2, zorder=4)
             words(axes, *place, f"recommended: {name}", color=GREEN, dx=-12, dy=9)
         else:
-            words(axes, *place, name, color=MUTED, dx=-7, dy=7)
+            left_edge = axes.get_window_extent().x0 * 72 / DOTS_PER_INCH
+            words(axes, *place, name, color=MUTED, dx=-7 if x - left_edge > _LABEL_POINTS[0] else 7, dy=8)

@@ -25,7 +25,7 @@ from perflab.lab.plots.style import (
     shades,
     words,
 )
-from perflab.lab.plots.wording import basis, batches_of, listed, milliseconds, sentence, settings_of
+from perflab.lab.plots.wording import basis, batches_of, listed, milliseconds, sentence, settings_of, verb
 from perflab.lab.quantities import format_seconds, format_seconds_interval
 from perflab.lab.sweep.findings import Findings
 
@@ -82,7 +82,8 @@ def latency_by_flush_interval(findings: Findings, latency_target_seconds: float)
 def _finding(replay: pd.DataFrame, target_seconds: float) -> tuple[str, str]:
     stable = replay[replay["stable"]]
     failed = list(replay.loc[~replay["stable"], ["batch_size", "flush_interval"]].itertuples(index=False, name=None))
-    overload = f"{settings_of(len(failed))} could not keep up and have no percentiles: {listed(failed)}"
+    without = f"could not keep up and {verb(len(failed), 'has', 'have')} no percentiles"
+    overload = f"{settings_of(len(failed))} {without}: {listed(failed)}"
     if stable.empty:
         return "No setting kept up with the load", f"{sentence(overload)}. Lower the speed-up of the replay."
     effect = _effect_of_interval(stable)
@@ -91,8 +92,9 @@ def _finding(replay: pd.DataFrame, target_seconds: float) -> tuple[str, str]:
     else:
         met = int((stable["p99_high"] <= target_seconds).sum())
         target = format_seconds(target_seconds)
-        title = f"{met} of {settings_of(len(replay))} keep p99 within the target of {target}"
-        verdict = f"{met} of {settings_of(len(replay))} meet the target of {target} with the upper bound of their p99"
+        some = f"{met} of {settings_of(len(replay))}"
+        title = f"{some} {verb(met, 'keeps', 'keep')} p99 within the target of {target}"
+        verdict = f"{some} {verb(met, 'meets', 'meet')} the target of {target} with the upper bound of p99"
     second = "; ".join(part for part in (verdict, overload if failed else "") if part)
     return title, f"{effect[1]}. {sentence(second)}." if second else f"{effect[1]}."
 

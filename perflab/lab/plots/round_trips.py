@@ -41,10 +41,10 @@ def round_trips_saved(findings: Findings) -> Plot:
 
 def _reading(data: pd.DataFrame, best: pd.Series[float]) -> str:
     saved = float(best["round_trips_saved"])
-    if saved <= 0:
-        return "No setting saved a round trip: on average no flush held more than one item."
-    size, interval = int(best["batch_size"]), float(best["flush_interval"])
     left, unbatched = (int(best[column]) for column in ("round_trips", "round_trips_unbatched"))
+    if saved <= 0:
+        return f"No setting saved a round trip: {left:,} at least were counted, and single writes take {unbatched:,}."
+    size, interval = int(best["batch_size"]), float(best["flush_interval"])
     first = (
         f"{sentence(in_words(size, interval))} saved the most: {format_percent(saved)}, {left:,} round trips instead "
         f"of {unbatched:,}, with {format_count(best['mean_batch'])} items a flush on average."

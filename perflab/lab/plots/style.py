@@ -1,6 +1,6 @@
 """One look for all figures: the finding as the title, restrained axes, words at the data instead of a legend.
 
-Everything is set on the artists themselves. Matplotlib's global settings are neither read for it nor changed.
+Everything is set on the artists themselves; Matplotlib's global settings stay as they are.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ HALO = [withStroke(linewidth=2.5, foreground=PAPER)]
 
 _TITLE_POINTS, _TEXT_POINTS, _SMALL_POINTS = 12.5, 9.5, 8.5
 _TITLE_CHARACTERS, _CAPTION_CHARACTERS = 72, 112
-_LEFT_INCHES, _RIGHT_INCHES, _BOTTOM_INCHES, _GAP_INCHES = 0.85, 0.25, 0.6, 0.3
+_LEFT_INCHES, _RIGHT_INCHES, _BOTTOM_INCHES = 0.85, 0.25, 0.6
+_GAP_INCHES, _ALL_GAPS_INCHES = 0.3, 2.4
 
 
 def new_figure(
@@ -80,10 +81,11 @@ def new_figure(
     figure.text(edge, top, "\n".join(title_lines), color=INK, size=_TITLE_POINTS, weight="bold", va="top")
     below = top - (title_inches + 0.05) / height
     figure.text(edge, below, "\n".join(caption_lines), color=MUTED, size=_TEXT_POINTS, va="top")
-    width = (WIDTH_INCHES - left_inches - right_inches - (panels - 1) * _GAP_INCHES) / panels
+    gap = min(_GAP_INCHES, _ALL_GAPS_INCHES / panels)
+    width = (WIDTH_INCHES - left_inches - right_inches - (panels - 1) * gap) / panels
     axes: list[Axes] = []
     for panel in range(panels):
-        left = (left_inches + panel * (width + _GAP_INCHES)) / WIDTH_INCHES
+        left = (left_inches + panel * (width + gap)) / WIDTH_INCHES
         place = (left, bottom_inches / height, width / WIDTH_INCHES, plot_height_inches / height)
         axes.append(figure.add_axes(place, sharey=axes[0] if axes else None))
     for plot in axes:

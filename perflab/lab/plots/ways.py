@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from perflab.errors import InvalidInput
 from perflab.lab.plots.plot import Plot
 from perflab.lab.plots.style import BLUE, interval_bars, log_axis, new_figure, panel_title, whole, words
 from perflab.lab.plots.wording import basis, sentence, times, times_interval, verdict
@@ -22,11 +23,16 @@ def cost_of_ways(visits: pd.DataFrame, *, baseline: str) -> Plot:
 
     Data columns: way, seconds_per_job (and its _low, _high), round_trips (mean of a visit), times_faster (and its _low,
     _high), blocks; the baseline first, the others from slow to fast.
+
+    Raises:
+        InvalidInput: there is no other way.
     """
     per_job = visits.assign(seconds=visits["seconds"] / visits["jobs"])
     seconds = per_job.pivot_table(index="round", columns="way", values="seconds")
     others = list(seconds.drop(columns=baseline).mean().sort_values(ascending=False).index)
     ratios = {way: _times_faster(seconds, baseline, way) for way in others}
+    if not ratios:
+        raise InvalidInput(f"{baseline!r} is the only way that was measured: there is nothing to compare it with")
     trips = visits.groupby("way")["round_trips"].mean()
     data = pd.DataFrame([_row(seconds, trips, way, ratios.get(way)) for way in (baseline, *others)])
     jobs, title = int(visits["jobs"].iloc[0]), _title(ratios, baseline)

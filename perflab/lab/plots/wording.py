@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from perflab.lab.quantities import format_count, format_seconds
+from perflab.lab.quantities import UNBOUNDED, format_count, format_seconds
 from perflab.lab.statistics.intervals import median_rank
 from perflab.lab.statistics.ratio import Ratio, Verdict
 
@@ -28,8 +28,9 @@ def milliseconds(seconds: float) -> str:
 def times(factor: float) -> str:
     """A factor in a title: `"9.87"`, `"12.3"`, `"1,230"`."""
     if math.isinf(factor):
-        return "unbounded"
-    decimals = max(0, 2 - math.floor(math.log10(factor))) if factor > 0 else 0
+        return UNBOUNDED
+    rounded = float(f"{factor:.2e}")
+    decimals = max(0, 2 - math.floor(math.log10(rounded))) if rounded > 0 else 0
     return f"{factor:,.{decimals}f}"
 
 
@@ -53,6 +54,11 @@ def verdict(ratio: Ratio) -> Verdict:
 def settings_of(count: int) -> str:
     """`"1 setting"`, `"25 settings"`."""
     return f"{format_count(count)} setting{'' if count == 1 else 's'}"
+
+
+def verb(count: int, one: str, several: str) -> str:
+    """The form of a verb that goes with a count."""
+    return one if count == 1 else several
 
 
 def listed(settings: Sequence[tuple[int, float]], *, most: int = 3) -> str:

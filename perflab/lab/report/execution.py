@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +21,14 @@ from traitlets import default
 
 from perflab.database.urls import redact
 from perflab.errors import LabError
+from perflab.lab.notebook import OUTPUT_VARIABLE, PROFILE_VARIABLE
 from perflab.lab.report.notebook import KERNEL, parse_notebook, tags
 from perflab.lab.report.parameters import as_papermill_path
 from perflab.lab.report.passwords import hide_passwords
+from perflab.lab.sweep.progress import PROGRESS_TERMINAL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 INJECTED_TAG = "injected-parameters"
 _KEPT_OF_NOTEBOOK = ("kernelspec", "language_info", "papermill")
@@ -70,13 +75,19 @@ class InterpreterKernelManager(AsyncKernelManager):
 
 
 def execute(
-    notebook: Path, parameters: Mapping[str, object], *, cell_timeout_seconds: int | None, progress: bool
+    notebook: Path,
+    parameters: Mapping[str, object],
+    *,
+    output_directory: Path,
+    cell_timeout_seconds: int | None,
+    progress: bool,
 ) -> Execution:
     """Run the cells in order, in the folder of the notebook, up to the first that fails.
 
     Args:
         notebook: The absolute path of the stored notebook; the file is not changed.
         parameters: Values for its parameters, already checked.
+        output_directory: Where the notebook writes its results and data files, unless a parameter of its own says so.
         cell_timeout_seconds: A cell that runs longer fails; None allows any time.
         progress: Whether to draw a progress bar on stderr.
 
@@ -85,7 +96,8 @@ def execute(
     """
     with tempfile.TemporaryDirectory(prefix="perflab-") as folder:
         saved = Path(folder) / "executed.ipynb"
-        stop = _run(notebook, saved, parameters, cell_timeout_seconds, progress=progress)
+        with _kernel_environment(parameters, output_directory, progress=progress):
+            stop = _run(notebook, saved, parameters, cell_timeout_seconds, progress=progress)
         executed = parse_notebook(saved.read_text(encoding="utf-8"))
     executed.cells = [cell for cell in executed.cells if ERROR_MARKER_TAG not in tags(cell)]
     _strip_metadata(executed)
@@ -94,6 +106,33 @@ def execute(
     if failure is not None:
         _show_error(executed.cells[failure.index], failure.error)
     return Execution(notebook=executed, failure=failure)
+
+
+@contextmanager
+def _kernel_environment(parameters: Mapping[str, object], output_directory: Path, *, progress: bool) -> Iterator[None]:
+    """What the kernel finds in its environment, which it inherits from this process.
+
+    A profile that is a parameter must not be overruled by the variable for runners that cannot set parameters.
+    """
+    changes: dict[str, str | None] = {OUTPUT_VARIABLE: str(output_directory.resolve())}
+    if "profile" in parameters:
+        changes[PROFILE_VARIABLE] = None
+    if progress and sys.stderr.isatty():
+        changes[PROGRESS_TERMINAL] = os.ttyname(sys.stderr.fileno())
+    before = {name: os.environ.get(name) for name in changes}
+    _change_environment(changes)
+    try:
+        yield
+    finally:
+        _change_environment(before)
+
+
+def _change_environment(changes: Mapping[str, str | None]) -> None:
+    for name, value in changes.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _run(

@@ -75,7 +75,13 @@ def run_report(
     if files.notebook.resolve() == stored:
         raise InvalidInput(f"the report would replace the notebook {notebook}: choose another output directory")
 
-    execution = execute(stored, values, cell_timeout_seconds=cell_timeout_seconds, progress=progress)
+    execution = execute(
+        stored,
+        values,
+        output_directory=output_directory,
+        cell_timeout_seconds=cell_timeout_seconds,
+        progress=progress,
+    )
     page = render_html(
         execution,
         notebook=stored,

@@ -115,7 +115,7 @@ class Findings:
 
         Columns: batch_size, flush_interval (seconds), cause, flushes, share (of the flushes of the setting).
         """
-        flushes = self._flushes[self._flushes["mode"] == str(Mode.REPLAY)]
+        flushes = self._flushes[self._flushes["visit_key"].isin(self._of(Mode.REPLAY)["visit_key"])]
         counted = flushes.groupby([*CELL, "cause"], sort=True).size().rename("flushes").reset_index()
         counted["share"] = counted["flushes"] / counted.groupby(CELL)["flushes"].transform("sum")
         return counted

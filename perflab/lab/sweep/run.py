@@ -14,6 +14,7 @@ from typing import TextIO
 
 import numpy as np
 
+from perflab.batching.interrupts import interrupts_deferred
 from perflab.errors import InvalidInput, WrongAnswer
 from perflab.lab.garbage import old_objects_set_aside
 from perflab.lab.statistics.percentiles import samples_needed
@@ -81,9 +82,12 @@ def run_sweep(
     with _progress(missing, len(known), progress) as bar, old_objects_set_aside():
         for visit in missing:
             began = clock()
-            measurement = measure_cell(visit.cell, parts.of(visit), watches, durability=plan.durability)
-            parts.check_same_answer(visit, measurement.checksum)
-            store.add(run_id, plan.visit_key(visit), visit, measurement)
+            # Ctrl-C is heard between visits. In one it might arrive in a callback of the garbage collector, where
+            # Python prints a KeyboardInterrupt and goes on.
+            with interrupts_deferred():
+                measurement = measure_cell(visit.cell, parts.of(visit), watches, durability=plan.durability)
+                parts.check_same_answer(visit, measurement.checksum)
+                store.add(run_id, plan.visit_key(visit), visit, measurement)
             bar.visited(visit, clock() - began)
     store.end_run(run_id)
     return SweepReport(len(missing), len(known), clock() - start)

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from perflab.errors import InvalidInput
 from perflab.lab.plots import flush_causes
 from perflab.lab.sweep.findings import Findings
 from perflab.lab.sweep.plan import Cell, Mode
-from tests.lab.plots.conftest import REPLAY_ALONE, Find
+from tests.lab.plots.conftest import CAPACITY_ALONE, REPLAY_ALONE, Find
 from tests.lab.plots.drawn import bars
 from tests.lab.plots.known_world import KnownWorld
 
@@ -53,3 +54,8 @@ def test_single_items_are_always_full(find: Find) -> None:
     plot = flush_causes(find(KnownWorld(), replay_batch_sizes=(1,), blocks=2, **REPLAY_ALONE))
     assert plot.reading == "Batches of one item are always full: this sweep has no other."
     assert plot.png()
+
+
+def test_a_sweep_without_a_replay_is_refused(find: Find) -> None:
+    with pytest.raises(InvalidInput, match="no visit in the mode 'replay'"):
+        flush_causes(find(KnownWorld(), closed_loop_batch_sizes=(1, 10), blocks=2, **CAPACITY_ALONE))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,12 @@ def test_a_setting_that_is_too_slow_the_second_time_is_said(find: Find, store: R
 
     plot = confirmation_ratios(confirmed(find(KnownWorld(), blocks=3, **REPLAY_ALONE), store, Slower()))
     assert "which does not meet the target of 20.0 ms" in plot.reading
+
+
+def test_without_a_target_none_is_met(findings: Findings, store: ResultsStore, world: KnownWorld) -> None:
+    plot = confirmation_ratios(confirmed(findings, store, world, target=math.inf))
+    assert "target" not in plot.reading
+    assert "with a p99 of " in plot.reading
 
 
 def test_no_recommendation_has_nothing_to_confirm(findings: Findings) -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
+from perflab.errors import InvalidInput
 from perflab.lab.plots import departures_by_hour
 from tests.lab.plots.drawn import bars
 
@@ -18,3 +20,13 @@ def test_the_bars_are_the_table_and_the_reading_its_peak() -> None:
     heights = [bar.get_height() for bar in bars(plot.figure.axes[0])]
     assert heights == [*table["EWR"], *table["JFK"]]
     pd.testing.assert_frame_equal(plot.data.set_index("hour"), table)
+
+
+def test_every_origin_is_drawn_however_many() -> None:
+    table = pd.DataFrame({f"A{number}": [1] * 24 for number in range(7)}, index=TABLE.index)
+    assert len(bars(departures_by_hour(table).figure.axes[0])) == 7 * 24
+
+
+def test_no_flight_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="no flight to draw"):
+        departures_by_hour(TABLE)

@@ -41,7 +41,7 @@ def test_a_setting_that_could_not_keep_up_has_a_cross_and_no_percentile(findings
     assert unstable["seconds"].isna().all()
     for axes in plot.figure.axes:
         assert sum(len(x_of(line)) for line in marked(axes, "x")) == 1
-    assert "1 setting could not keep up and have no percentiles: single items at 50.0 ms" in plot.reading
+    assert "1 setting could not keep up and has no percentiles: single items at 50.0 ms" in plot.reading
 
 
 def test_the_reading_counts_the_settings_that_meet_the_target(findings: Findings) -> None:

@@ -65,3 +65,13 @@ def test_an_endless_interval_has_no_bar() -> None:
     _, (axes,) = new_figure("Title", "Caption.")
     interval_bars(axes, [1, 2], [5, 5], [0, 4], [float("inf"), 7], color="black")
     assert bar_ends(axes) == [[5.0, 5.0], [4.0, 7.0]]
+
+
+@pytest.mark.parametrize("panels", [1, 2, 8, 40])
+def test_panels_stand_side_by_side_however_many(panels: int) -> None:
+    figure, axes = new_figure("Title", "Caption.", panels=panels)
+    edges = [(place.x0, place.x1) for place in (plot.get_position() for plot in axes)]
+    assert all(left < right for left, right in edges)
+    assert all(right < left for (_, right), (left, _) in pairwise(edges))
+    assert edges[-1][1] < 1
+    assert figure.axes == axes

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from perflab.errors import InvalidInput
 from perflab.lab.plots import cost_of_ways
 
 TRUTH = {"slow": (100e-6, 3_000), "quick": (10e-6, 4), "middle": (25e-6, 9)}
@@ -63,3 +64,8 @@ def test_ways_that_cost_the_same_are_not_told_apart(rounds: int) -> None:
     plot = cost_of_ways(visits(same, rounds=rounds), baseline="slow")
     assert plot.title == "No way to write is clearly faster than slow"
     assert plot.png()
+
+
+def test_one_way_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="'slow' is the only way that was measured"):
+        cost_of_ways(visits({"slow": (10e-6, 3)}), baseline="slow")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from perflab.lab.plots.wording import basis, batches_of, listed, sentence, settings_of, times, verdict
+from perflab.lab.plots.wording import basis, batches_of, listed, sentence, settings_of, times, verb, verdict
 from perflab.lab.statistics.ratio import Ratio, Verdict, paired_ratio
 
 
@@ -18,6 +18,7 @@ def ratio(*values: float) -> Ratio:
     [
         (9.873, "9.87"),
         (5.5, "5.50"),
+        (9.999, "10.0"),
         (12.34, "12.3"),
         (1_234.5, "1,234"),
         (0.0512, "0.0512"),
@@ -39,6 +40,7 @@ def test_settings_are_listed_up_to_a_limit() -> None:
     assert listed(settings[:1]) == "single items at 0 s"
     assert listed(settings) == "single items at 0 s, batches of 10 at 10.0 ms, batches of 100 at 100 ms and 2 more"
     assert (settings_of(1), settings_of(25)) == ("1 setting", "25 settings")
+    assert (verb(1, "has", "have"), verb(2, "has", "have")) == ("has", "have")
     assert sentence(batches_of(5_000)) == "Batches of 5,000"
     assert sentence("") == ""
 

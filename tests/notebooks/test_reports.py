@@ -1,0 +1,182 @@
+"""The shipped notebooks run as reports at the smallest profile, and what they store and say is right.
+
+Their sources hold no outputs, so nbval has nothing to compare the cells tagged `nbval-check-output` with. What those
+cells print stands in `expected/`, and is compared here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from perflab.lab.notebook import OUTPUT_VARIABLE, PROFILE_VARIABLE
+from perflab.lab.report.notebook import read_notebook, tags
+from perflab.lab.report.run import ReportResult, run_report
+from perflab.lab.sweep.findings import Findings
+from perflab.lab.sweep.plan import standard_plan
+from perflab.lab.sweep.store import ResultsStore
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+EXPECTED = Path(__file__).parent / "expected"
+CHECKED = "nbval-check-output"
+TOUR, SWEEP = "01_first_look", "02_batch_size_and_flush_interval"
+PLAN = standard_plan("smoke")
+FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
+
+pytestmark = pytest.mark.report
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    result: ReportResult
+    folder: Path
+
+    @property
+    def html(self) -> str:
+        return self.result.html.read_text(encoding="utf-8")
+
+    @property
+    def data(self) -> Path:
+        return self.folder / f"{SWEEP}-smoke"
+
+
+def run_smoke(stem: str, folder: Path, **parameters: object) -> Run:
+    with pytest.MonkeyPatch.context() as environment:
+        # The report's own folder and the profile that was asked for win over both.
+        environment.setenv(OUTPUT_VARIABLE, str(folder / "elsewhere"))
+        environment.setenv(PROFILE_VARIABLE, "full")
+        notebook = NOTEBOOKS / f"{stem}.ipynb"
+        return Run(run_report(notebook, parameters=parameters, profile="smoke", output_directory=folder), folder)
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_smoke(TOUR, tmp_path_factory.mktemp("tour"))
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """With a target that every setting which keeps up meets, however busy the machine is."""
+    return run_smoke(SWEEP, tmp_path_factory.mktemp("sweep"), latency_target_ms=60_000.0)
+
+
+@pytest.fixture(params=[TOUR, SWEEP])
+def run(request: pytest.FixtureRequest, tour: Run, sweep: Run) -> Run:
+    return tour if request.param == TOUR else sweep
+
+
+def test_every_cell_runs(run: Run) -> None:
+    assert (run.result.failed_cell, run.result.error) == (None, None)
+
+
+def test_the_checked_cells_print_what_is_expected(run: Run) -> None:
+    stem = run.result.notebook.stem.removesuffix("-smoke")
+    printed = checked_outputs(run.result.notebook)
+    assert printed.count("# ") >= 2
+    assert printed == (EXPECTED / f"{stem}.txt").read_text(encoding="utf-8")
+
+
+def test_the_page_needs_nothing_but_itself(run: Run) -> None:
+    assert "<script" not in run.html
+    assert re.findall(r"""(?:src|srcset)\s*=\s*["'](?!data:)[^"']*""", run.html) == []
+    assert str(run.folder) not in run.html
+    assert str(NOTEBOOKS.parent) not in run.html
+
+
+def test_nothing_is_said_on_stderr(run: Run) -> None:
+    outputs = [output for cell in read_notebook(run.result.notebook).cells for output in cell.get("outputs", [])]
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+
+
+def test_the_tour_shows_its_figures_and_headline(tour: Run) -> None:
+    assert tour.html.count('src="data:image/png') == 2
+    assert re.fullmatch(
+        r"one by one [\d.]+ \S+ · through a batcher [\d.]+ \S+ · in bulk [\d.]+ \S+", tour.result.headline or ""
+    )
+
+
+def test_the_sweep_shows_every_figure_with_its_reading(sweep: Run) -> None:
+    assert sweep.html.count('src="data:image/png') == len(FIGURES)
+    for phrase in ("were written at", "round trips instead of", "on the frontier", "times that of no batching"):
+        assert phrase in sweep.html
+
+
+def test_every_visit_is_stored_with_a_right_answer(sweep: Run) -> None:
+    with ResultsStore(sweep.folder / "batch_size_and_flush_interval.duckdb") as store:
+        findings = Findings(PLAN, store)
+    assert len(findings.visits) == len(list(PLAN.visits())) == 21
+    assert (findings.answers["checksums"] == 1).all()
+    assert findings.answers["visits"].sum() == 21
+
+
+def test_round_trips_fall_with_the_batch_size(sweep: Run) -> None:
+    with ResultsStore(sweep.folder / "batch_size_and_flush_interval.duckdb") as store:
+        findings = Findings(PLAN, store)
+    assert findings.capacity["round_trips_per_item"].is_monotonic_decreasing
+    saved = findings.replay.pivot_table(index="batch_size", columns="flush_interval", values="round_trips_saved")
+    assert (saved.loc[1] == 0).all()
+    assert float(saved.loc[[100], [0.010]].to_numpy()[0, 0]) > 0.5
+
+
+def test_the_recommendation_is_one_of_the_settings_that_keep_up(sweep: Run) -> None:
+    frontier = pd.read_csv(sweep.data / "frontier.csv")
+    chosen = frontier[frontier["recommended"].astype(bool)]
+    headline = sweep.result.headline or ""
+    if frontier.empty:  # on a machine so busy that nothing kept up, the report says so
+        assert headline.startswith("recommendation none: Nothing meets the target")
+        return
+    (row,) = chosen.to_dict("records")
+    assert row["batch_size"] in PLAN.replay_batch_sizes
+    assert row["flush_interval"] in PLAN.replay_flush_intervals
+    assert headline.startswith("recommendation send at ")
+    assert f"· batch size {row['batch_size']} ·" in headline
+
+
+def test_the_confirmation_measured_the_neighbours_too(sweep: Run) -> None:
+    with ResultsStore(sweep.folder / "batch_size_and_flush_interval.duckdb") as store:
+        runs = store.runs()
+    names = runs["name"].to_list()
+    assert names.count(PLAN.name) == 1
+    against = pd.read_csv(sweep.data / "confirmation.csv")
+    assert len(against) == 0 or f"confirmation of {PLAN.name}" in names
+    assert (against["ratio"] > 0).all()
+
+
+def test_the_data_of_every_figure_lies_beside_the_report(sweep: Run) -> None:
+    for name in FIGURES:
+        assert (sweep.data / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert len(pd.read_csv(sweep.data / f"{name}.csv").columns) > 2
+    latency = pd.read_csv(sweep.data / "latency.csv")
+    assert len(latency) == 2 * len(PLAN.replay_batch_sizes) * len(PLAN.replay_flush_intervals)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [
+        (
+            {"latency_target_ms": 0.0},
+            "InvalidInput: latency_target_ms is 0.0: it must be a finite number, greater than 0",
+        ),
+        ({"durability": "most"}, "InvalidInput: durability is 'most': use one of 'normal', 'full'"),
+    ],
+)
+def test_a_value_that_is_refused_stops_the_run_before_it_measures(
+    tmp_path: Path, parameters: dict[str, object], error: str
+) -> None:
+    result = run_smoke(SWEEP, tmp_path, **parameters).result
+    assert result.error == error
+    assert list(tmp_path.glob("*.duckdb")) == []
+
+
+def checked_outputs(notebook: Path) -> str:
+    """What the cells tagged for it printed and returned, each under the id of its cell."""
+    parts: list[str] = []
+    for cell in read_notebook(notebook).cells:
+        if CHECKED in tags(cell):
+            texts = [output.get("text") or output["data"]["text/plain"] for output in cell.outputs]
+            parts.append(f"# {cell.id}\n" + "".join(f"{text.rstrip()}\n" for text in texts))
+    return "\n".join(parts)

@@ -1,0 +1,44 @@
+"""The public names are a promise: this list changes together with the changelog."""
+
+from __future__ import annotations
+
+import perflab
+
+NAMES = [
+    "AsyncRequestBatcher",
+    "Backoff",
+    "BatchingMetrics",
+    "BulkInserter",
+    "Database",
+    "DrainReport",
+    "IngestState",
+    "InsertReport",
+    "Job",
+    "NewJob",
+    "Operation",
+    "PerflabError",
+    "PriorityQueue",
+    "QueueCounts",
+    "RequestBatcher",
+    "RetryPolicy",
+    "Scheduler",
+    "TickReport",
+    "Watch",
+    "Worker",
+    "WorkerReport",
+    "__version__",
+]
+
+
+def test_the_names_are_these() -> None:
+    assert sorted(perflab.__all__) == NAMES
+    assert dir(perflab) == NAMES
+
+
+def test_every_name_can_be_used() -> None:
+    for name in perflab.__all__:
+        assert getattr(perflab, name) is not None
+
+
+def test_another_name_is_an_attribute_error() -> None:
+    assert not hasattr(perflab, "Databases")
