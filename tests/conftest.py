@@ -24,6 +24,7 @@ from perflab.errors import PerflabError
 settings.register_profile("perflab", deadline=None)
 settings.load_profile("perflab")
 
+NOT_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -84,7 +85,8 @@ def postgres_server() -> Iterator[EmbeddedServer]:
     # Not in tmp_path: where this is root, the user that runs the server may not enter it.
     with tempfile.TemporaryDirectory(prefix="perflab-postgres-") as directory:
         try:
-            server = EmbeddedServer.start(directory)
+            # It does not wait for the disk: no test cuts the power.
+            server = EmbeddedServer.start(directory, settings=dict.fromkeys(NOT_DURABLE, "off"))
         except PerflabError as error:
             if os.environ.get("CI"):
                 raise
@@ -106,3 +108,13 @@ def postgres_url(postgres_server: EmbeddedServer) -> Iterator[str]:
         postgres_server.restart()
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(postgres_server: EmbeddedServer) -> Callable[[str], str]:
+    """The URL of each database of the server. `perflab` has the schema, to be used or copied."""
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE perflab")
+    with Database.open(postgres_server.database_url("perflab")) as database:
+        database.create_schema()
+    return postgres_server.database_url

@@ -87,10 +87,7 @@ class Database:
             database._pools.writer.raw_connection().close()
         except TransientError as error:
             database.close()
-            raise DatabaseUnusable(
-                f"{database.url!r} cannot be reached: {error.__cause__ or error}; check that it is there, and that you "
-                "may use it"
-            ) from error
+            raise DatabaseUnusable(f"{error}; check that the database is there, and that you may use it") from error
         except BaseException:
             database.close()
             raise

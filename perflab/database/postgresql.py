@@ -16,8 +16,8 @@ from sqlalchemy.pool import QueuePool
 from perflab.database.failures import TypedErrors
 from perflab.database.operation import DriverConnection
 from perflab.database.pools import Pools, PoolSettings
-from perflab.database.urls import redact_url
-from perflab.errors import DatabaseUnusable
+from perflab.database.urls import redact, redact_url
+from perflab.errors import DatabaseUnusable, InvalidInput, TransientError
 
 MINIMUM_VERSION = 140_000
 CONNECT_TIMEOUT_SECONDS = 10
@@ -160,14 +160,22 @@ def _open_engine(
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> PostgresConnection:
-        with TypedErrors(f"connecting to {redact_url(str(url))!r}"):
+        try:
             connection = PostgresConnection.connect(*arguments, autocommit=True, **options)
-            try:
+        except psycopg.Error as error:
+            # Not the driver's own error, which may quote what it was given.
+            reason = str(error) if not url.password else str(error).replace(str(url.password), "***")
+            shown = redact_url(url.render_as_string())
+            if isinstance(error, psycopg.ProgrammingError):
+                raise InvalidInput(f"{shown!r} has a parameter that PostgreSQL's client does not know") from None
+            raise TransientError(f"connecting to {shown!r} failed: {redact(reason)}") from None
+        try:
+            with TypedErrors("setting up a connection"):
                 _set_up(connection, settings)
-            except BaseException:
-                connection.close()
-                raise
-            return connection
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @event.listens_for(engine, "connect")
     def connected(connection: PostgresConnection, _record: Any) -> None:

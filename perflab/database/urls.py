@@ -14,6 +14,8 @@ POSTGRESQL_SCHEMES = ("postgresql", "postgresql+psycopg")
 SQLITE_URI_PARAMETERS = frozenset({"uri", "mode", "cache", "immutable", "nolock", "psow", "vfs"})
 """What SQLite itself takes in a `file:` URI; all else is an argument of `Database.open`, or nothing."""
 
+_HOST = re.compile(r"[\w.:%,-]*")
+_PARAMETER = re.compile(r"[a-z_]+")
 _USER_INFO = re.compile(r"(?<=://)([^:/\n]*):(?:\S*|[^/\n]*)@")
 _SECRET_NAME = r"((?:password|passwd|passphrase|passfile|pwd)\s*=(?!=)\s*|(?<![a-z])(?:pass|token|secret)=(?!=))"  # noqa: S105
 _QUOTED = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\""""
@@ -52,12 +54,26 @@ def parse_url(url: str) -> URL:
         raise InvalidInput(f"{shown!r} is not a database URL: write it like 'sqlite:///lab.db'") from None
     if parsed.drivername in SQLITE_SCHEMES:
         _check_sqlite(parsed, shown)
-    elif parsed.drivername not in POSTGRESQL_SCHEMES:
+    elif parsed.drivername in POSTGRESQL_SCHEMES:
+        _check_postgresql(parsed, shown)
+    else:
         raise InvalidInput(
             f"unknown URL scheme {parsed.drivername!r} in {shown!r}: use 'sqlite:///lab.db' or "
             "'postgresql://user@host/name'"
         )
     return parsed
+
+
+def _check_postgresql(url: URL, shown: str) -> None:
+    """Refuse a URL whose password was not encoded: pieces of it would be taken for a host, a database or a parameter.
+
+    They are not shown, for the same reason.
+    """
+    is_clean = _HOST.fullmatch(url.host or "") and not set("@:?#") & set(url.database or "")
+    if not is_clean or not all(map(_PARAMETER.fullmatch, url.query)):
+        raise InvalidInput(
+            f"{shown!r} cannot be taken apart safely: percent-encode what is special in its password, such as @ as %40"
+        )
 
 
 def _check_sqlite(url: URL, shown: str) -> None:

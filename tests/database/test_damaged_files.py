@@ -58,7 +58,7 @@ def test_a_broken_page_is_a_typed_error_of_reads_and_writes(closed_file: Path, t
     damaged = content[:PAGE_BYTES] + b"\xff" * PAGE_BYTES * (pages - 1)
     closed_file.write_bytes(damaged)
     with Database.open(f"sqlite:///{closed_file}") as database:
-        with pytest.raises(DatabaseUnusable, match="a read failed: database disk image is malformed; check that the"):
+        with pytest.raises(DatabaseUnusable, match="a read failed: database disk image is malformed; check that it"):
             database.fetch("SELECT sum(length(name)) FROM item")
         with pytest.raises(DatabaseUnusable, match="insert item of 1 items failed: database disk image is malformed"):
             database.apply(CoreWrite(insert(table), database.dialect), [{"name": "a"}])

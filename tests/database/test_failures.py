@@ -23,6 +23,7 @@ from perflab.errors import (
     StatementError,
     TransientError,
 )
+from tests.database.sqlite_of import sqlite_of
 
 Provoke = Callable[[Database, str], object]
 
@@ -69,11 +70,11 @@ def full(database: Database, url: str) -> None:
 
 def interrupted(database: Database, url: str) -> None:
     with database.driver_transaction() as connection:
-        connection.set_progress_handler(lambda: 1, 100)
+        sqlite_of(connection).set_progress_handler(lambda: 1, 100)
         try:
             connection.execute("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
         finally:
-            connection.set_progress_handler(None, 0)
+            sqlite_of(connection).set_progress_handler(None, 0)
 
 
 def unique(database: Database, url: str) -> None:
@@ -106,7 +107,7 @@ def mismatch(database: Database, url: str) -> None:
 
 def too_big(database: Database, url: str) -> None:
     with database.writing_connection() as connection:
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000)
+        sqlite_of(connection).setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000)
     run(database, "INSERT INTO item (name) VALUES (?)", ("x" * 1_001,))
 
 
@@ -136,11 +137,11 @@ def syntax(database: Database, url: str) -> None:
 
 def denied(database: Database, url: str) -> None:
     with database.writing_connection() as connection:
-        connection.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
+        sqlite_of(connection).set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
         try:
             connection.execute("DELETE FROM item")
         finally:
-            connection.set_authorizer(None)
+            sqlite_of(connection).set_authorizer(None)
 
 
 def read_only(database: Database, url: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from perflab.database import sqlite
 from perflab.database.database import Database
+from perflab.database.pools import Durability
 from perflab.errors import DatabaseUnusable, InvalidInput, LifecycleError, PerflabError
 
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -111,7 +112,7 @@ def refuses(folder: Path, url: str, kind: type[PerflabError], message: str, **se
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("postgresql://localhost/lab", r"unknown URL scheme 'postgresql' .* 'sqlite:///lab.db'"),
+        ("mysql://localhost/lab", r"unknown URL scheme 'mysql' .* 'sqlite:///lab.db' or 'postgresql://user@host/name'"),
         ("sqlite+aiosqlite:///lab.db", r"unknown URL scheme 'sqlite\+aiosqlite'"),
         ("lab.db", r"'lab.db' is not a database URL: write it like"),
         ("sqlite:/lab.db", "is not a database URL"),

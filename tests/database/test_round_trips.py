@@ -11,7 +11,8 @@ from sqlalchemy import Table, delete, insert, select, text
 
 from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
-from perflab.database.operation import DriverConnection
+from perflab.database.sqlite import SQLiteConnection
+from tests.database.sqlite_of import sqlite_of
 
 
 @contextmanager
@@ -20,10 +21,10 @@ def statements_seen(database: Database) -> Iterator[list[str]]:
     database.fetch("SELECT 1")  # so that there is a reader
     seen: list[str] = []
     for connection in database._connections:
-        connection.set_trace_callback(seen.append)
+        sqlite_of(connection).set_trace_callback(seen.append)
     yield seen
     for connection in database._connections:
-        connection.set_trace_callback(None)
+        sqlite_of(connection).set_trace_callback(None)
 
 
 def fail_after(use: Callable[..., object], *arguments: object) -> None:
@@ -53,7 +54,7 @@ def savepoints(database: Database, table: Table) -> None:
 def driver_statements(database: Database, table: Table) -> None:
     with database.driver_transaction() as connection:
         connection.execute("INSERT INTO item (name) VALUES (?)", ("a",))
-        cursor = connection.cursor()
+        cursor = sqlite_of(connection).cursor()
         cursor.execute("UPDATE item SET name = ?", ("b",)).execute("DELETE FROM item")
 
 
@@ -159,7 +160,7 @@ def test_a_rollback_that_sqlite_already_made_is_not_sent_again(plain: Database) 
         with pytest.raises(Exception, match="UNIQUE"):
             connection.execute("INSERT OR ROLLBACK INTO item (id) VALUES (1)")
         assert not connection.in_transaction
-        connection.rollback()
-        connection.commit()
+        sqlite_of(connection).rollback()
+        sqlite_of(connection).commit()
         assert connection.round_trips - before == 3
-        assert isinstance(connection, DriverConnection)
+        assert isinstance(connection, SQLiteConnection)

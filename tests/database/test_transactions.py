@@ -13,8 +13,10 @@ from sqlalchemy import Table, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from perflab.database.core_write import CoreWrite
-from perflab.database.database import READING_CONNECTIONS, Database
+from perflab.database.database import Database
+from perflab.database.sqlite import READING_CONNECTIONS
 from perflab.errors import InvalidInput, LifecycleError, RejectedRow, StatementError, TransientError
+from tests.database.sqlite_of import sqlite_of
 
 StartPython = Callable[..., "subprocess.Popen[str]"]
 
@@ -34,7 +36,7 @@ def fail_after(use: Callable[..., object], *arguments: object) -> None:
 def test_every_writing_transaction_begins_immediate(plain: Database, table: Table) -> None:
     sent: list[str] = []
     with plain.writing_connection() as connection:
-        connection.set_trace_callback(sent.append)
+        sqlite_of(connection).set_trace_callback(sent.append)
     with plain.transaction() as sqlalchemy_connection:
         sqlalchemy_connection.execute(select(table)).all()
     with plain.driver_transaction() as connection:

