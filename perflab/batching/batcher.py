@@ -221,11 +221,11 @@ class RequestBatcher:
             self._progress.notify_all()
         drained = self._wait_until(lambda: not self._accumulator.pending, deadline)
         with self._lock:
-            futures = [entry.item.future for entry in self._accumulator.abandon()]
+            waiting = self._accumulator.abandon()
             still_in_flight = self._accumulator.pending
             self._gave_up = True
             self._work.notify()
-        abandoned = abandon(futures)
+        abandoned = abandon(entry.item.future for entry in waiting if entry.attempts or _start(entry.item.future))
         if drained and self._flusher is not None:
             self._flusher.join()
         with self._lock:
@@ -379,5 +379,7 @@ class RequestBatcher:
 
 
 def _start(future: Future[Any]) -> bool:
-    """From here on the future cannot be cancelled; False if it was."""
+    """From here on the future cannot be cancelled; False if it was, or if somebody else has completed it."""
+    if future.done() and not future.cancelled():
+        return False
     return future.set_running_or_notify_cancel()

@@ -54,7 +54,9 @@ class PostgresSchedulerEngine:
         return Deferred(known)
 
     def remove_watches(self, connection: DriverConnection, names: Sequence[str]) -> Sequence[bool]:
-        answer = connection.execute(_SQL["remove_watches"], {"names": sorted(set(names))})
+        given = {"names": sorted(set(names))}
+        connection.execute(_SQL["lock_watches_to_remove"], given)
+        answer = connection.execute(_SQL["remove_watches"], given)
 
         def removed() -> list[bool]:
             left = {name for (name,) in answer.fetchall()}
@@ -67,7 +69,9 @@ class PostgresSchedulerEngine:
         return Deferred(removed)
 
     def enable_watches(self, connection: DriverConnection, names: Sequence[str], *, enabled: bool) -> Sequence[bool]:
-        answer = connection.execute(_SQL["enable_watches"], {"names": sorted(set(names)), "enabled": enabled})
+        given = {"names": sorted(set(names))}
+        connection.execute(_SQL["lock_watches_to_change"], given)
+        answer = connection.execute(_SQL["enable_watches"], {"enabled": enabled, **given})
 
         def known() -> list[bool]:
             found = {name for (name,) in answer.fetchall()}

@@ -62,22 +62,37 @@ written AS (
 )
 SELECT name FROM given WHERE name NOT IN (SELECT name FROM known)
 
+-- name: lock_watches_to_remove
+-- Before remove_watches, in the same transaction: it takes the locks in order. A statement that locks rows and changes
+-- them too goes back to the versions of before the lock, and may wait for ever for somebody who waits for the new ones.
+SELECT count(*)
+FROM unnest(%(names)b::text[]) AS given (name)
+CROSS JOIN LATERAL (SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR UPDATE) AS watch
+
 -- name: remove_watches
+-- All that is locked already is in it. A watch that was added since then would be locked out of order: whoever holds it
+-- has added it after this call.
 WITH named AS MATERIALIZED (
     SELECT watch.id
     FROM unnest(%(names)b::text[]) AS given (name)
     CROSS JOIN LATERAL (
-        SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR UPDATE
+        SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR UPDATE SKIP LOCKED
     ) AS watch
 )
 DELETE FROM perflab_watches WHERE id = ANY (ARRAY(SELECT id FROM named)) RETURNING name
+
+-- name: lock_watches_to_change
+-- As above, before enable_watches.
+SELECT count(*)
+FROM unnest(%(names)b::text[]) AS given (name)
+CROSS JOIN LATERAL (SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR NO KEY UPDATE) AS watch
 
 -- name: enable_watches
 WITH named AS MATERIALIZED (
     SELECT watch.id
     FROM unnest(%(names)b::text[]) AS given (name)
     CROSS JOIN LATERAL (
-        SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR NO KEY UPDATE
+        SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR NO KEY UPDATE SKIP LOCKED
     ) AS watch
 )
 UPDATE perflab_watches SET enabled = %(enabled)s::bool WHERE id = ANY (ARRAY(SELECT id FROM named)) RETURNING name
@@ -129,7 +144,8 @@ SELECT
     count(*) FILTER (WHERE %(now)s::int8 - next_due_at >= "interval"),
     min(next_due_at) FILTER (WHERE cron IS NULL),
     CASE WHEN count(*) = %(limit)s::int8 THEN EXISTS (
-        SELECT FROM perflab_watches WHERE enabled AND next_due_at <= %(now)s::int8 OFFSET %(limit)s::int8
+        SELECT FROM perflab_watches WHERE enabled AND next_due_at <= %(now)s::int8
+        ORDER BY next_due_at OFFSET %(limit)s::int8 LIMIT 1
     ) ELSE false END,
     array_agg(id) FILTER (WHERE cron IS NOT NULL),
     array_agg(next_due_at) FILTER (WHERE cron IS NOT NULL),
@@ -140,20 +156,19 @@ FROM due
 
 -- name: tick_crons
 -- The cron watches that the statement before saw, with the next slots that Python told. Those that somebody has moved on
--- or changed meanwhile are no longer its business.
+-- or changed meanwhile are no longer its business. They are compared outside of the look-up, which would else be free to
+-- go by the slot, and that is the same for all watches of midnight.
 WITH due AS MATERIALIZED (
-    SELECT watch.*, seen.next_slot, seen.late
+    SELECT watch.id, watch.name, watch.queue, watch.priority, watch.next_due_at, watch.payload, seen.next_slot, seen.late
     FROM unnest(
         %(ids)b::int8[], %(slots)b::int8[], %(crons)b::text[], %(timezones)b::text[], %(next_slots)b::int8[],
         %(late)b::bool[]
     ) AS seen (id, slot, cron, timezone, next_slot, late)
     CROSS JOIN LATERAL (
-        SELECT id, name, queue, priority, next_due_at, payload
-        FROM perflab_watches AS watch
-        WHERE watch.id = seen.id AND enabled
-            AND next_due_at = seen.slot AND watch.cron = seen.cron AND watch.timezone = seen.timezone
-        FOR NO KEY UPDATE SKIP LOCKED
+        SELECT * FROM perflab_watches WHERE perflab_watches.id = seen.id FOR NO KEY UPDATE SKIP LOCKED
     ) AS watch
+    WHERE watch.enabled
+        AND watch.next_due_at = seen.slot AND watch.cron = seen.cron AND watch.timezone = seen.timezone
 ),
 enqueued AS (
     INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, enqueued_at)

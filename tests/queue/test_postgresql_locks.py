@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, make_url
 
 from perflab.database.database import Database
 from perflab.errors import RejectedRow, TransientError
@@ -33,6 +33,16 @@ def db(empty_postgresql: Callable[[], str]) -> Iterator[Database]:
 def in_thread() -> Iterator[Callable[..., Future[Any]]]:
     with ThreadPoolExecutor() as threads:
         yield threads.submit
+
+
+@pytest.fixture
+def reading_through(db: Database, queue: Queue) -> Iterator[Queue]:
+    """The queue of somebody whose server finds jobs by reading through the table, in the order of their places."""
+    url = make_url(db._pools.writer.url).update_query_dict(
+        {"options": "-c enable_indexscan=off -c enable_bitmapscan=off -c enable_indexonlyscan=off"}
+    )
+    with Database.open(url.set(drivername="postgresql").render_as_string(), busy_timeout=A_MINUTE) as opened:
+        yield PriorityQueue(opened, queue.name, now=queue._clock)
 
 
 def wait_until_somebody_waits(db: Database) -> None:
@@ -63,12 +73,14 @@ def scatter(db: Database) -> None:
 # -- order -------------------------------------------------------------------------------------------------------------
 
 
-def claimed(queue: Queue) -> list[Job]:
-    """Nine jobs in the order of their ids, every second one on its second attempt."""
+def claimed(queue: Queue, *, on_attempts: int = 2) -> list[Job]:
+    """Nine jobs in the order of their ids, all on their first attempt, or every second one on its second."""
     queue.bulk_enqueue(NewJob(number) for number in range(9))
-    first = queue.claim(9)
-    queue.release(first[1::2])
-    return sorted(first[::2] + queue.claim(9), key=lambda job: job.id)
+    jobs = queue.claim(9)
+    if on_attempts == 2:
+        queue.release(jobs[1::2])
+        jobs = jobs[::2] + queue.claim(9)
+    return sorted(jobs, key=lambda job: job.id)
 
 
 CALLS: dict[str, Callable[[Queue, list[Job]], list[bool]]] = {
@@ -84,8 +96,8 @@ CALLS: dict[str, Callable[[Queue, list[Job]], list[bool]]] = {
 }
 
 
-def prepare(queue: Queue, call: str) -> list[Job]:
-    jobs = claimed(queue)
+def prepare(queue: Queue, call: str, on_attempts: int) -> list[Job]:
+    jobs = claimed(queue, on_attempts=on_attempts)
     if call == "cancel":
         queue.release(jobs)
     elif call.startswith("retry"):
@@ -95,15 +107,16 @@ def prepare(queue: Queue, call: str) -> list[Job]:
     return jobs
 
 
+@pytest.mark.parametrize("on_attempts", [1, 2])
 @pytest.mark.parametrize("call", CALLS)
 def test_jobs_are_locked_by_id_whatever_their_order(
-    queue: Queue, call: str, in_thread: Callable[..., Future[list[bool]]]
+    queue: Queue, reading_through: Queue, call: str, on_attempts: int, in_thread: Callable[..., Future[list[bool]]]
 ) -> None:
-    jobs = prepare(queue, call)
+    jobs = prepare(queue, call, on_attempts)
     shuffled = Random(1).sample(jobs, len(jobs))
     with queue.db.transaction() as connection:
         lock(connection, jobs[4].id)
-        answers = in_thread(CALLS[call], queue, shuffled)
+        answers = in_thread(CALLS[call], reading_through, shuffled)
         wait_until_somebody_waits(queue.db)
         assert free_jobs(queue.db) == [job.id for job in jobs[5:]]
     assert answers.result(A_MINUTE) == [True] * 9
@@ -168,7 +181,7 @@ def test_a_wait_for_another_transaction_ends_with_a_passing_error(queue: Queue) 
         theirs: Queue = PriorityQueue(impatient, queue.name, now=queue._clock)
         with queue.db.transaction() as connection:
             lock(connection, jobs[4].id)
-            with pytest.raises(TransientError):
+            with pytest.raises(TransientError, match="lock timeout"):
                 theirs.mark_done_bulk(jobs)
         assert theirs.mark_done_bulk(jobs) == [True] * 9, "nothing had been written"
 
@@ -222,6 +235,13 @@ def test_a_key_that_is_just_being_taken_is_waited_for_and_shared(
         none: "no key",
         a: "a",
     }
+
+
+def test_a_key_that_is_held_is_only_read(queue: Queue) -> None:
+    held = queue.enqueue("held", key="k")
+    with queue.db.transaction() as connection:
+        lock(connection, held)
+        assert queue.enqueue("more", key="k") == held
 
 
 def test_a_key_that_is_given_up_again_goes_to_the_one_who_waits(

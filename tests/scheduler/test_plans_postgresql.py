@@ -1,0 +1,121 @@
+"""What a statement may read on PostgreSQL: 20,000 watches must cost a tick nothing unless they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import pytest
+
+from perflab.database.database import Database
+from perflab.database.statements import load_statements
+from perflab.scheduler.scheduler import Scheduler
+from perflab.scheduler.watch import IngestState, Watch
+
+MANY = [f"watch-{n}" for n in range(1_000)]
+WATCHES = {
+    "now": 1,
+    "names": MANY,
+    "queues": ["ingest"] * 1_000,
+    "priorities": [0] * 1_000,
+    "intervals": [60] * 1_000,
+    "crons": [""] * 1_000,
+    "timezones": ["UTC"] * 1_000,
+    "first_slots": [0] * 1_000,
+    "enabled": [1] * 1_000,
+    "payloads": ["null"] * 1_000,
+}
+STATES = {
+    "now": 1,
+    "names": MANY,
+    "cursors": ["1"] * 1_000,
+    "etags": [None] * 1_000,
+    "last_successes": [1] * 1_000,
+    "last_errors": [None] * 1_000,
+    "failures": [0] * 1_000,
+}
+CRONS = {
+    "now": 1,
+    "attempts": 5,
+    "ids": list(range(100)),
+    "slots": [1] * 100,
+    "crons": ["* * * * *"] * 100,
+    "timezones": ["UTC"] * 100,
+    "next_slots": [2] * 100,
+    "late": [False] * 100,
+}
+LONG_AGO, FAR_AWAY = 10, 10**18
+BY_NAME = "perflab_watches_name_key"
+BY_SLOT = "perflab_watches_due"
+BY_ID = "perflab_watches_pkey"
+STATE_BY_ID = "perflab_ingest_states_pkey"
+
+
+@pytest.fixture(scope="module", params=["before ANALYZE", "after ANALYZE", "after ANALYZE when all were due"])
+def large(
+    request: pytest.FixtureRequest, new_postgresql_database: Callable[[], AbstractContextManager[str]]
+) -> Iterator[Database]:
+    with new_postgresql_database() as url, Database.open(url) as database:
+        with database.driver_transaction() as connection:
+            for table in ("perflab_watches", "perflab_ingest_states", "perflab_jobs"):
+                connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        scheduler = Scheduler(database, "ingest")
+        scheduler.add_watches_bulk(Watch(f"watch-{n}", 1_000.0 + n, enabled=n % 10 > 0) for n in range(20_000))
+        scheduler.update_ingest_states_bulk(IngestState(f"watch-{n}") for n in range(20_000))
+        if request.param == "after ANALYZE when all were due":
+            with database.driver_transaction() as connection:
+                connection.execute("ANALYZE")
+        scheduler.tick()
+        if request.param == "after ANALYZE":
+            with database.driver_transaction() as connection:
+                connection.execute("ANALYZE")
+        yield database
+
+
+def explain(database: Database, statement: str, parameters: dict[str, Any]) -> tuple[set[str], list[str]]:
+    """The indexes that a statement reads, and its whole plan."""
+    sql = load_statements("perflab.scheduler", "postgresql")[statement]
+    with database.driver_transaction() as connection:
+        answer = connection.execute(f"EXPLAIN (FORMAT json) {sql}", parameters)
+    found: set[str] = set()
+    nodes: list[str] = []
+
+    def walk(node: dict[str, Any]) -> None:
+        nodes.append(f"{node['Node Type']} on {node.get('Relation Name', node.get('CTE Name'))}")
+        if "Index Name" in node:
+            found.add(node["Index Name"])
+        for part in node.get("Plans", []):
+            walk(part)
+
+    ((plan,),) = answer.fetchall()
+    walk(plan[0]["Plan"])
+    return found, nodes
+
+
+@pytest.mark.parametrize(
+    ("statement", "parameters", "expected"),
+    [
+        ("tick", {"now": FAR_AWAY, "limit": 100, "attempts": 5}, {BY_SLOT, BY_ID}),
+        ("tick", {"now": LONG_AGO, "limit": 100, "attempts": 5}, {BY_SLOT, BY_ID}),
+        ("tick", {"now": LONG_AGO, "limit": 100_000, "attempts": 5}, {BY_SLOT, BY_ID}),
+        ("tick_crons", CRONS, {BY_ID}),
+        ("add_watches", WATCHES, set()),
+        ("update_ingest_states", STATES, {BY_NAME}),
+        ("lock_watches_to_remove", {"names": MANY}, {BY_NAME}),
+        ("remove_watches", {"names": MANY}, {BY_NAME, BY_ID}),
+        ("lock_watches_to_change", {"names": MANY}, {BY_NAME}),
+        ("enable_watches", {"names": MANY, "enabled": True}, {BY_NAME, BY_ID}),
+        ("watches_named", {"names": ["a", "b"]}, {BY_NAME}),
+        ("ingest_states_named", {"names": ["a", "b"]}, {BY_NAME, STATE_BY_ID}),
+    ],
+)
+def test_a_statement_reads_by_index_and_sorts_nothing_large(
+    large: Database, statement: str, parameters: dict[str, Any], expected: set[str]
+) -> None:
+    indexes, nodes = explain(large, statement, parameters)
+
+    assert indexes == expected, nodes
+    assert not any(node.startswith("Seq Scan") for node in nodes), nodes
+    if not statement.endswith("_named") and parameters.get("now") != LONG_AGO:  # the few rows that these return
+        assert not any("Sort" in node for node in nodes), nodes

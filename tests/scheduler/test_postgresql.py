@@ -1,0 +1,277 @@
+"""What only a server with many writers at once can get wrong."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+
+from perflab.database.database import Database
+from perflab.errors import StatementError, TransientError
+from perflab.scheduler.scheduler import Scheduler
+from perflab.scheduler.tick import DueCron, NextSlot, next_slots
+from perflab.scheduler.watch import IngestState, Watch
+
+NEW_YEAR = datetime(2013, 1, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+UPSERTER = """
+import sys
+from random import Random
+from perflab.database.database import Database
+from perflab.scheduler.scheduler import Scheduler
+from perflab.scheduler.watch import Watch
+
+rng = Random(int(sys.argv[2]))
+with Database.open(sys.argv[1], busy_timeout=60.0) as database:
+    scheduler = Scheduler(database, "ingest")
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(60):
+        names = rng.sample(range(300), 200)
+        scheduler.add_watches_bulk([Watch(f"watch-{n}", 60.0, priority=rng.randrange(9)) for n in names])
+"""
+
+
+@pytest.fixture
+def database(postgresql_url: str) -> Iterator[Database]:
+    with Database.open(postgresql_url, busy_timeout=60.0) as opened:
+        yield opened
+
+
+@contextmanager
+def another_session(url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A transaction of somebody else; rolled back at the end unless it commits."""
+    with psycopg.connect(url) as connection:
+        yield connection
+        connection.rollback()
+
+
+def wait_until_blocked(url: str) -> None:
+    """Until some session waits for a lock of another one."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        while connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        ).fetchone() == (0,):
+            pass
+
+
+def in_thread(call: Callable[[], Any]) -> Future[Any]:
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+# -- no deadlocks ------------------------------------------------------------------------------------------------------
+
+
+def test_two_processes_that_upsert_shuffled_overlapping_names_do_not_deadlock(
+    scheduler: Scheduler, postgresql_url: str, start_python: Callable[..., Any]
+) -> None:
+    processes = [start_python(UPSERTER, postgresql_url, seed) for seed in (1, 2)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=120) for process in processes]
+    assert [errors for _, errors in answers] == ["", ""]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(scheduler.watches()) == 300
+
+
+def test_writers_of_every_kind_and_ticks_do_not_deadlock(database: Database, scheduler: Scheduler) -> None:
+    """Each call sends names in an order of its own; a deadlock would be an error of one of them."""
+
+    def write(kind: int) -> int:
+        rng = Random(kind)
+        ticked = 0
+        for round_ in range(40):
+            names = [f"watch-{n}" for n in rng.sample(range(120), 80)]
+            if kind == 0:
+                scheduler.add_watches_bulk([Watch(name, 0.001) for name in names])
+            elif kind == 1:
+                scheduler.update_ingest_states_bulk([IngestState(name, cursor=str(round_)) for name in names])
+            elif kind == 2:
+                scheduler.remove_watches(names[:40])
+            elif kind == 3:
+                scheduler.pause_watches(names)
+                scheduler.resume_watches(names)
+            else:
+                ticked += scheduler.tick(NEW_YEAR + round_ * MINUTE).due
+        return ticked
+
+    scheduler.add_watches_bulk([Watch(f"watch-{n}", 0.001) for n in range(120)])
+    with ThreadPoolExecutor(5) as pool:
+        ticked = list(pool.map(write, range(5)))
+    assert ticked[4] > 0
+
+
+def test_a_watch_that_is_being_removed_is_unknown_to_its_ingest(
+    database: Database, scheduler: Scheduler, postgresql_url: str
+) -> None:
+    """Without its lock, the state would refer to a watch that is gone, and the whole batch would be refused."""
+    scheduler.add_watches_bulk([Watch("a", 60.0), Watch("b", 60.0)])
+    with another_session(postgresql_url) as other:
+        other.execute("DELETE FROM perflab_watches WHERE name = 'a'")
+        update = in_thread(
+            lambda: scheduler.update_ingest_states_bulk([IngestState("b", cursor="1"), IngestState("a", cursor="1")])
+        )
+        wait_until_blocked(postgresql_url)
+        other.commit()
+    assert update.result(timeout=60) == [True, False]
+    assert set(scheduler.ingest_states()) == {"b"}
+
+
+# -- ticks -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_tick_does_not_wait_for_a_watch_that_somebody_holds(
+    scheduler: Scheduler, postgresql_url: str, clock: SimpleNamespace, finish_jobs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    scheduler.add_watches_bulk(
+        [Watch("held", 60.0), Watch("held cron", cron="* * * * *", start_at=NEW_YEAR), Watch("free", 60.0)]
+    )
+    with another_session(postgresql_url) as other:
+        other.execute("UPDATE perflab_watches SET priority = 1 WHERE name LIKE 'held%'")
+        first = scheduler.tick()
+    second = scheduler.tick()
+
+    assert (first.due, first.enqueued, first.skipped) == (1, 1, 0)
+    assert (second.due, second.enqueued, second.skipped) == (2, 2, 0)
+    assert [job["watch"] for job in finish_jobs()] == ["free", "held", "held cron"]
+
+
+def test_a_tick_lets_ingests_pass_and_they_let_it_pass(scheduler: Scheduler, postgresql_url: str) -> None:
+    scheduler.add_watch("a", 60.0)
+    with another_session(postgresql_url) as other:
+        other.execute("SELECT FROM perflab_watches FOR KEY SHARE")  # what an ingest holds
+        assert scheduler.tick().enqueued == 1
+    with another_session(postgresql_url) as other:
+        other.execute("SELECT FROM perflab_watches FOR NO KEY UPDATE")  # what a tick holds
+        assert scheduler.update_ingest_state("a", cursor="1") is True
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda scheduler: scheduler.pause_watches(["cron"]),
+        lambda scheduler: scheduler.remove_watches(["cron"]),
+        lambda scheduler: scheduler.add_watch("cron", 3600.0, start_at=NEW_YEAR + MINUTE),
+        lambda scheduler: scheduler.add_watch("cron", cron="30 * * * *"),
+        lambda scheduler: scheduler.add_watch("cron", cron="30 * * * *", start_at=NEW_YEAR),
+        lambda scheduler: scheduler.add_watch("cron", cron="0 * * * *", timezone="Asia/Kolkata", start_at=NEW_YEAR),
+    ],
+    ids=["paused", "removed", "an interval", "another expression", "the same slot", "another time zone"],
+)
+def test_a_cron_watch_that_changes_between_the_two_exchanges_is_left_alone(
+    scheduler: Scheduler,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Scheduler], object],
+) -> None:
+    scheduler.add_watches_bulk([Watch("cron", cron="0 * * * *", start_at=NEW_YEAR), Watch("interval", 60.0)])
+    changed = []
+
+    def meanwhile(crons: list[DueCron], now: int) -> list[NextSlot]:
+        change(scheduler)
+        changed.append(scheduler.watches())
+        return next_slots(crons, now)
+
+    monkeypatch.setattr("perflab.scheduler.postgresql.next_slots", meanwhile)
+    report = scheduler.tick(NEW_YEAR + timedelta(hours=5))
+
+    assert (report.due, report.enqueued, report.late, report.round_trips) == (1, 1, 1, 2)
+    assert database.fetch("SELECT key FROM perflab_jobs") == [("watch:interval",)]
+    assert scheduler.watches() == changed[0]
+
+
+def test_a_cron_watch_that_another_tick_takes_between_the_two_exchanges_fires_once(
+    scheduler: Scheduler, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler.add_watches_bulk([Watch(name, cron="0 * * * *", start_at=NEW_YEAR) for name in "ab"])
+    reports = []
+
+    def meanwhile(crons: list[DueCron], now: int) -> list[NextSlot]:
+        monkeypatch.undo()
+        reports.append(scheduler.tick(limit=1))
+        return next_slots(crons, now)
+
+    monkeypatch.setattr("perflab.scheduler.postgresql.next_slots", meanwhile)
+    reports.append(scheduler.tick())
+
+    assert [(report.due, report.enqueued, report.skipped) for report in reports] == [(1, 1, 0), (1, 1, 0)]
+    assert database.fetch("SELECT count(*) FROM perflab_jobs") == [(2,)]
+    assert {status.next_due_at for status in scheduler.watches().values()} == {NEW_YEAR + timedelta(hours=1)}
+
+
+def test_what_a_tick_had_enqueued_stays_when_its_cron_watches_fail(
+    scheduler: Scheduler, database: Database, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler.add_watches_bulk([Watch("cron", cron="0 * * * *", start_at=NEW_YEAR), Watch("interval", 60.0)])
+
+    def cut(_crons: list[DueCron], _now: int) -> list[NextSlot]:
+        with psycopg.connect(postgresql_url, autocommit=True) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        return [NextSlot(None, late=False)]
+
+    monkeypatch.setattr("perflab.scheduler.postgresql.next_slots", cut)
+    with pytest.raises(TransientError):
+        scheduler.tick()
+    monkeypatch.undo()
+
+    assert database.fetch("SELECT key FROM perflab_jobs") == [("watch:interval",)]
+    assert scheduler.watches()["cron"].next_due_at == NEW_YEAR
+    assert scheduler.tick().enqueued == 1
+    assert (scheduler.metrics().failures, scheduler.metrics().enqueued) == (1, 1)
+
+
+def test_failures_of_the_server_are_typed_and_counted(postgresql_url: str) -> None:
+    with Database.open(postgresql_url, busy_timeout=0.01) as database:
+        scheduler = Scheduler(database, "ingest")
+        scheduler.add_watch("a", 60.0)
+        with another_session(postgresql_url) as other:
+            other.execute("LOCK TABLE perflab_watches IN EXCLUSIVE MODE")
+            with pytest.raises(TransientError, match=r"(?s)a tick failed: .*lock timeout.*try again later"):
+                scheduler.tick()
+        assert scheduler.tick().enqueued == 1
+        with database.transaction() as connection:
+            connection.exec_driver_sql("DROP TABLE perflab_watches CASCADE")
+        with pytest.raises(StatementError, match=r"a tick failed: .*does not exist"):
+            scheduler.tick()
+        assert (scheduler.metrics().failures, scheduler.metrics().ticks) == (2, 1)
+
+
+def test_one_round_trip_for_each_call(database: Database, scheduler: Scheduler) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: scheduler.add_watches_bulk([Watch(f"{n}", 60.0) for n in range(2_000)]),
+        lambda: scheduler.update_ingest_states_bulk([IngestState(f"{n}", error="e") for n in range(3_000)]),
+        lambda: scheduler.pause_watches([f"{n}" for n in range(2_000)]),
+        lambda: scheduler.resume_watches(["1", "nobody"]),
+        scheduler.tick,
+        scheduler.watches,
+        lambda: scheduler.ingest_states(["1", "2"]),
+        lambda: scheduler.remove_watches([f"{n}" for n in range(2_000)]),
+        scheduler.tick,
+    ]
+    for call in calls:
+        with database.counting() as count:
+            call()
+        assert count.round_trips == 1
