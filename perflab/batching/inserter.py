@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, Self, get_args
 
-from sqlalchemy import Insert, MetaData, Table, insert
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Dialect, Insert, MetaData, Table, insert
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import NoSuchTableError
 
 from perflab.batching import at_exit
@@ -91,7 +91,9 @@ class BulkInserter:
         self._on_conflict = on_conflict
         self._dialect = database.dialect
         self._operations: dict[tuple[str, ...], CoreWrite] = {}
-        self._insert = CoreWrite(_insert_statement(table, on_conflict, table.columns.keys()), database.dialect)
+        self._insert = CoreWrite(
+            _insert_statement(table, on_conflict, table.columns.keys(), database.dialect), database.dialect
+        )
         self._columns = tuple(table.columns.keys()) if columns is None else tuple(columns)
         if unknown := set(self._columns) - set(table.columns.keys()):
             raise InvalidInput(f"{table.name!r} has no column {', '.join(sorted(map(repr, unknown)))}")
@@ -185,7 +187,7 @@ class BulkInserter:
         columns = tuple(row)
         operation = self._operations.get(columns)
         if operation is None:
-            statement = _insert_statement(self._table, self._on_conflict, columns)
+            statement = _insert_statement(self._table, self._on_conflict, columns, self._dialect)
             operation = self._operations[columns] = CoreWrite(statement, self._dialect)
         return operation
 
@@ -280,12 +282,12 @@ def _reflected(database: Database, name: str) -> Table:
             raise InvalidInput(f"there is no table {name!r} in {database.url!r}: create it first") from None
 
 
-def _insert_statement(table: Table, on_conflict: OnConflict, columns: Iterable[str]) -> Insert:
+def _insert_statement(table: Table, on_conflict: OnConflict, columns: Iterable[str], dialect: Dialect) -> Insert:
     if on_conflict not in get_args(OnConflict):
         raise InvalidInput(f"on_conflict is {on_conflict!r}: use one of {', '.join(map(repr, get_args(OnConflict)))}")
     if on_conflict == "error":
         return insert(table)
-    statement = sqlite.insert(table)
+    statement = postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
     if on_conflict == "ignore":
         return statement.on_conflict_do_nothing()
     keys = list(table.primary_key.columns.keys())

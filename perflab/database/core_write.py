@@ -17,7 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.visitors import iterate
 
-from perflab.database.operation import DriverConnection, Operation
+from perflab.database.operation import Deferred, DriverConnection, Operation
 from perflab.database.values import approximate_bytes, check_value, storable
 from perflab.errors import InvalidInput
 
@@ -108,24 +108,14 @@ class CoreWrite:
         return approximate_bytes(item)
 
     def apply(self, connection: DriverConnection, rows: Sequence[CoreRow]) -> Sequence[Any]:
-        results: list[Any] = []
+        if self._returns:
+            cursors = [connection.execute(row.form.sql, row.values) for row in rows]
+            if connection.answers_at_once:
+                return [cursor.fetchall() for cursor in cursors]
+            return Deferred(lambda: [cursor.fetchall() for cursor in cursors])
         for form, group in groupby(rows, key=attrgetter("form")):
-            values = [row.values for row in group]
-            if self._returns:
-                results += [self._read(connection.execute(form.sql, row).fetchall()) for row in values]
-            else:
-                connection.executemany(form.sql, values)
-                results += [None] * len(values)
-        return results
-
-    def _read(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """Returned rows with the Python values of their types."""
-        if not any(self._readers):
-            return rows
-        return [
-            tuple(value if read is None else read(value) for read, value in zip(self._readers, row, strict=True))
-            for row in rows
-        ]
+            connection.executemany(form.sql, [row.values for row in group])
+        return [None] * len(rows)
 
     def _compile(self, columns: tuple[str, ...]) -> CompiledForm:
         """The form for rows with these columns, in this order.

@@ -203,7 +203,7 @@ class Database:
     @property
     def dialect(self) -> Dialect:
         """SQLAlchemy's dialect, to compile statements with."""
-        return self._pools.writer.dialect
+        return self._pools.dialect
 
     @property
     def round_trips_of_one(self) -> int:

@@ -16,6 +16,10 @@ class DriverConnection(Protocol):
     def in_transaction(self) -> bool: ...
 
     @property
+    def answers_at_once(self) -> bool:
+        """Whether what a statement returns can be read before the transaction has ended, and must be."""
+
+    @property
     def is_broken(self) -> bool:
         """Whether it has lost its server and is of no more use."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import Engine
+from sqlalchemy import Dialect, Engine
 
 Durability = Literal["normal", "full"]
 
@@ -27,6 +27,8 @@ class Pools:
     writer: Engine
     reader: Engine
     """The writer itself where reads need no connections of their own."""
+    dialect: Dialect
+    """To compile statements with that operations run on the driver's connection."""
     round_trips_of_one: int
     """What one write alone costs at the least; a test counts it."""
     one_writer: bool

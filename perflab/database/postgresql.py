@@ -10,6 +10,7 @@ from typing import Any, Self
 import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
@@ -62,23 +63,25 @@ class PostgresConnection(psycopg.Connection[Any]):
         self.cursor_factory = PostgresCursor
         # An automatic PREPARE would be one more round trip at the sixth execution, and a name that poolers do not know.
         self.prepare_threshold = None
-        self._pipelined = 0
+        self._is_pipelined = False
 
     @property
     def in_transaction(self) -> bool:
         # Outside of autocommit, BEGIN goes out with the first statement: there need not have been one yet.
-        return self._pipelined > 0 or not self.autocommit or self.pgconn.transaction_status in IN_TRANSACTION
+        return self._is_pipelined or not self.autocommit or self.pgconn.transaction_status in IN_TRANSACTION
 
     def note_sent(self) -> None:
         """A statement is sent: alone it is a round trip, and in a pipeline the Sync will be."""
-        if self._pipelined:
-            self._pipelined += 1
-        else:
+        if not self._is_pipelined:
             self.round_trips += 1
 
     @property
     def is_broken(self) -> bool:
         return self.closed
+
+    @property
+    def answers_at_once(self) -> bool:
+        return not self._is_pipelined
 
     @contextmanager
     def transaction(self) -> Iterator[None]:  # type: ignore[override]  # one kind of transaction, and it is this one
@@ -86,13 +89,13 @@ class PostgresConnection(psycopg.Connection[Any]):
 
         Inside a transaction that somebody else began, the statements of the block join that one.
         """
-        self._pipelined = 1
+        self._is_pipelined = True
         try:
             with self.pipeline():
                 yield
         finally:
-            self.round_trips += self._pipelined > 1
-            self._pipelined = 0
+            self.round_trips += 1  # the Sync at the end, also of an empty block
+            self._is_pipelined = False
 
     @contextmanager
     def conversation(self) -> Iterator[None]:
@@ -139,7 +142,14 @@ def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnect
     (https://github.com/brettwooldridge/HikariCP/wiki/About-Pool-Sizing).
     """
     engine = _open_engine(url, settings, opened, connections=2 * (os.cpu_count() or 1) + 1)
-    return Pools("postgresql", engine, engine, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=False)
+    return Pools(
+        "postgresql",
+        engine,
+        engine,
+        dialect=PGDialect_psycopg(paramstyle="format"),  # type: ignore[no-untyped-call]  # values by position, as operations bind them
+        round_trips_of_one=ROUND_TRIPS_OF_ONE,
+        one_writer=False,
+    )
 
 
 def _open_engine(

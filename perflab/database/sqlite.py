@@ -57,6 +57,7 @@ class SQLiteConnection(sqlite3.Connection):
 
     round_trips = 0
     is_broken = False
+    answers_at_once = True
 
     def cursor(self, factory: Any = SQLiteCursor) -> Any:
         return super().cursor(factory)
@@ -140,9 +141,9 @@ def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnect
     check_path(url)
     writer = _open_engine(url, settings, opened, connections=1, read_only=False)
     if is_memory(url):  # every connection would be a database of its own
-        return Pools("sqlite", writer, writer, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=True)
+        return Pools("sqlite", writer, writer, writer.dialect, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=True)
     reader = _open_engine(url, settings, opened, connections=READING_CONNECTIONS, read_only=True)
-    return Pools("sqlite", writer, reader, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=True)
+    return Pools("sqlite", writer, reader, writer.dialect, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=True)
 
 
 def _open_engine(
