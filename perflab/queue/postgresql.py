@@ -23,6 +23,8 @@ class PostgresQueueEngine:
 
     Everything is sent in one pipeline, and what comes back is read after it: each call is one round trip.
 
+    Payloads are jsonb, which keeps numbers by their value: a float of 1e16 or more comes back as an int.
+
     Calls that lock the same jobs cannot deadlock. What can, and then fails with a `TransientError` for one of the two:
     a `retry`, or an enqueuer that loses its key to another one in this very moment, against a call that waits for one
     of its jobs; and calls that stand together in a transaction of the caller's or in a batch of mixed operations.
@@ -137,7 +139,15 @@ def _where_held(
         (attempt, connection.execute(_SQL[statement], {"ids": ids, "attempt": attempt, **parameters}))
         for attempt, ids in _lock_groups(connection, leases).items()
     ]
-    return Deferred(lambda: first_only(leases, _leases(answers)))
+
+    def read() -> list[bool]:
+        if sum(cursor.rowcount for _, cursor in answers) == len(
+            leases
+        ):  # nearly always, and without a look at the rows
+            return [True] * len(leases)
+        return first_only(leases, _leases(answers))
+
+    return Deferred(read)
 
 
 def _lock_groups(connection: DriverConnection, rows: Iterable[tuple[int, Parameter]]) -> dict[Parameter, list[int]]:

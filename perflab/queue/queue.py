@@ -308,14 +308,14 @@ class PriorityQueue(Generic[Id, Ack]):
     def _jobs(self, rows: Sequence[ClaimedRow], lease_until: datetime) -> list[Job]:
         jobs = []
         undecodable = []
+        moments: dict[int, datetime] = {}  # jobs of one call share theirs
         for priority, run_at, job_id, text, attempt, max_attempts, key in rows:
+            moment = moments.get(run_at) or moments.setdefault(run_at, from_microseconds(run_at))
             try:
                 payload = decode_payload(text)
             except (ValueError, RecursionError) as error:
                 payload = error
-            job = Job(
-                job_id, self.name, payload, priority, from_microseconds(run_at), attempt, max_attempts, lease_until, key
-            )
+            job = Job(job_id, self.name, payload, priority, moment, attempt, max_attempts, lease_until, key)
             if isinstance(payload, Exception):
                 undecodable.append((job, f"the payload cannot be decoded: {payload}"))
             else:
