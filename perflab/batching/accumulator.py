@@ -27,7 +27,7 @@ T = TypeVar("T")
 class Entry(Generic[T]):
     """One item with what the accumulator knows of it."""
 
-    __slots__ = ("arrived", "attempts", "item", "number", "size")
+    __slots__ = ("arrived", "attempts", "cause", "item", "number", "size")
 
     def __init__(self, item: T, size: int, arrived: float, number: int) -> None:
         self.item = item
@@ -35,6 +35,7 @@ class Entry(Generic[T]):
         self.arrived = arrived
         self.number = number
         self.attempts = 0
+        self.cause: Cause | None = None  # for which it first left
 
     def __repr__(self) -> str:
         return f"Entry(#{self.number}, {self.size} B, arrived {self.arrived}, {self.attempts} attempts)"
@@ -146,6 +147,8 @@ class Accumulator(Generic[T]):
         if not waiting or now < self._resume_at:
             return None
         limits = self.limits
+        if waiting[0].cause is not None:  # it was due once, and stays so
+            return waiting[0].cause
         if len(waiting) >= limits.batch_size:
             return Cause.COUNT
         if limits.batch_bytes is not None and self._waiting_bytes >= limits.batch_bytes:
@@ -188,6 +191,7 @@ class Accumulator(Generic[T]):
         batch_bytes = sum(entry.size for entry in entries) if self._waiting_bytes else 0
         for entry in entries:
             entry.attempts += 1
+            entry.cause = entry.cause or cause
         batch = Batch(
             entries=entries,
             bytes=batch_bytes,

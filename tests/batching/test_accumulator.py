@@ -167,6 +167,16 @@ def test_a_failed_batch_comes_back_to_the_front_and_is_waited_for() -> None:
     assert accumulator.resumes_at is None
 
 
+def test_what_was_due_once_stays_due_when_its_neighbours_are_gone() -> None:
+    accumulator = make(flush_interval=3_600.0)
+    fill(accumulator, "abc")
+    batch = accumulator.take(0.0)
+    assert batch is not None
+    accumulator.settle(batch, batch.entries[2:], resume_at=5.0)
+    assert accumulator.next_due() == 5.0
+    assert taken(accumulator.take(5.0)) == ("c", Cause.COUNT), "for the cause of its first leaving"
+
+
 def test_an_older_batch_that_comes_back_later_goes_before_a_younger_one() -> None:
     accumulator = make(batch_size=2)
     fill(accumulator, "abcde")
@@ -241,6 +251,7 @@ class AccumulatorMachine(RuleBasedStateMachine):
         self.arrived: list[float] = []
         self.sizes: list[int] = []
         self.attempts: list[int] = []
+        self.first_causes: dict[int, Cause] = {}
         self.waiting: list[int] = []
         self.in_flight: list[list[int]] = []
         self.decided: list[int] = []
@@ -266,6 +277,8 @@ class AccumulatorMachine(RuleBasedStateMachine):
         if not self.waiting or now < self.resume_at:
             return None
         oldest = self.waiting[0]
+        if oldest in self.first_causes:
+            return self.first_causes[oldest]
         causes = {
             Cause.COUNT: len(self.waiting) >= limits.batch_size,
             Cause.BYTES: limits.batch_bytes is not None and self.bytes_of(self.waiting) >= limits.batch_bytes,
@@ -331,6 +344,7 @@ class AccumulatorMachine(RuleBasedStateMachine):
         items = [entry.item for entry in batch.entries]
         for item in items:
             self.attempts[item] += 1
+            self.first_causes.setdefault(item, batch.cause)
         assert items == expected
         assert batch.cause is expected_cause
         assert batch.capacity == self.limits.batch_size
