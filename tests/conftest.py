@@ -112,7 +112,7 @@ def postgres_url(postgres_server: EmbeddedServer) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def postgresql_server(postgres_server: EmbeddedServer) -> Callable[[str], str]:
-    """The URL of each database of the server. `perflab` has the schema, to be used or copied."""
+    """The URL of each database of the server. `perflab` is empty and has the schema: it is there to be copied."""
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE perflab")
     with Database.open(postgres_server.database_url("perflab")) as database:

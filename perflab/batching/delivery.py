@@ -91,7 +91,11 @@ class Delivery:
         tally = _RoundTripTally()
         isolated = isolate(prepared, lambda part: self._attempt(part, tally))
         now = self._clock()
-        written.delivered = [(item.entry, result) for item, result in isolated.delivered]
+        for item, result in isolated.delivered:
+            if isinstance(result, _Unreadable):
+                isolated.failed.append((item, result.error))
+            else:
+                written.delivered.append((item.entry, result))
         written.failed += [(item.entry, _typed(error, item.entry)) for item, error in isolated.failed]
         self._undecided([item.entry for item in isolated.undecided], isolated.error, now, written)
         if written.undecided:
@@ -133,6 +137,7 @@ class Delivery:
 
     def _attempt(self, part: Sequence[PreparedItem], tally: _RoundTripTally) -> list[Any]:
         """Write one part in one transaction."""
+        results: list[Any] = [None] * len(part)
         answers: list[tuple[list[int], Sequence[Any]]] = []
         with self._database.writing_connection() as connection:
             before = connection.round_trips
@@ -140,15 +145,20 @@ class Delivery:
                 with connection.transaction():
                     for operation, positions in group_by_operation(part):
                         rows = [part[position].row for position in positions]
-                        answers.append((positions, operation.apply(connection, rows)))
+                        answer = operation.apply(connection, rows)
+                        if connection.answers_at_once:  # and must be read, while a faulty operation can be undone
+                            _spread(answer, positions, results)
+                        else:
+                            answers.append((positions, answer))
             finally:
-                sent = connection.round_trips - before
-                tally.sent += sent
-        results: list[Any] = [None] * len(part)
-        for positions, answer in answers:
-            for position, result in zip(positions, answer, strict=True):
-                results[position] = result
+                tally.sent += connection.round_trips - before
         tally.unbatched += len(part) * self._database.round_trips_of_one
+        for positions, answer in answers:
+            try:
+                _spread(answer, positions, results)
+            except Exception as error:  # noqa: BLE001  # it is committed, and must not be tried again
+                for position in positions:
+                    results[position] = _Unreadable(error)
         return results
 
     def _undecided(self, entries: list[SubmissionEntry], error: Exception | None, now: float, written: Written) -> None:
@@ -177,6 +187,18 @@ class _RoundTripTally:
     def __init__(self) -> None:
         self.sent = 0
         self.unbatched = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """In place of the result of an item that is written, but whose operation cannot tell how it ended."""
+
+    error: Exception
+
+
+def _spread(answer: Sequence[Any], positions: list[int], results: list[Any]) -> None:
+    for position, result in zip(positions, answer, strict=True):
+        results[position] = result
 
 
 def group_by_operation(part: Sequence[PreparedItem]) -> list[tuple[Operation[Any, Any], list[int]]]:

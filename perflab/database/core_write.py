@@ -110,12 +110,19 @@ class CoreWrite:
     def apply(self, connection: DriverConnection, rows: Sequence[CoreRow]) -> Sequence[Any]:
         if self._returns:
             cursors = [connection.execute(row.form.sql, row.values) for row in rows]
-            if connection.answers_at_once:
-                return [cursor.fetchall() for cursor in cursors]
-            return Deferred(lambda: [cursor.fetchall() for cursor in cursors])
+            return Deferred(lambda: [self._read(cursor.fetchall()) for cursor in cursors])
         for form, group in groupby(rows, key=attrgetter("form")):
             connection.executemany(form.sql, [row.values for row in group])
         return [None] * len(rows)
+
+    def _read(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Returned rows with the Python values of their types."""
+        if not any(self._readers):
+            return rows
+        return [
+            tuple(value if read is None else read(value) for read, value in zip(self._readers, row, strict=True))
+            for row in rows
+        ]
 
     def _compile(self, columns: tuple[str, ...]) -> CompiledForm:
         """The form for rows with these columns, in this order.

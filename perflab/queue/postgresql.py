@@ -23,7 +23,7 @@ class PostgresQueueEngine:
 
     Everything is sent in one pipeline, and what comes back is read after it: each call is one round trip.
 
-    Payloads are jsonb, which keeps numbers by their value: a float of 1e16 or more comes back as an int.
+    Payloads are json and not jsonb, which would give a float of 1e16 back as an int, and -0.0 as 0.0.
 
     Calls that lock the same jobs cannot deadlock. What can, and then fails with a `TransientError` for one of the two:
     a `retry`, or an enqueuer that loses its key to another one in this very moment, against a call that waits for one

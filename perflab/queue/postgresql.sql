@@ -15,7 +15,7 @@ SELECT
     coalesce(run_at, %(now)s::int8),
     CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
     max_attempts,
-    payload::jsonb,
+    payload::json,
     %(now)s::int8
 FROM unnest(
     %(payloads)b::text[], %(priorities)b::int2[], %(max_attempts)b::int2[], %(run_at)b::int8[]
@@ -54,7 +54,7 @@ written AS (
         CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
         max_attempts,
         key,
-        payload::jsonb,
+        payload::json,
         %(now)s::int8
     FROM wanted
     WHERE is_new

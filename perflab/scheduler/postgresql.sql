@@ -6,7 +6,7 @@
 -- The arrays hold no NULLs where another value can say it: 0 for no interval and for a first slot that is now.
 INSERT INTO perflab_watches (name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload)
 SELECT name, queue, priority, nullif("interval", 0), nullif(cron, ''), timezone,
-    coalesce(nullif(first_slot, 0), %(now)s::int8), enabled = 1, payload::jsonb
+    coalesce(nullif(first_slot, 0), %(now)s::int8), enabled = 1, payload::json
 FROM unnest(
     %(names)b::text[], %(queues)b::text[], %(priorities)b::int2[], %(intervals)b::int8[], %(crons)b::text[],
     %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int2[], %(payloads)b::text[]
@@ -119,7 +119,7 @@ enqueued AS (
         'ready',
         %(attempts)s::int2,
         'watch:' || name,
-        jsonb_build_object(
+        json_build_object(
             'watch', name,
             'slot', to_char(to_timestamp(next_due_at / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
                 || '.' || lpad((next_due_at %% 1000000)::text, 6, '0') || '+00:00',
@@ -179,7 +179,7 @@ enqueued AS (
         'ready',
         %(attempts)s::int2,
         'watch:' || name,
-        jsonb_build_object(
+        json_build_object(
             'watch', name,
             'slot', to_char(to_timestamp(next_due_at / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
                 || '.' || lpad((next_due_at %% 1000000)::text, 6, '0') || '+00:00',

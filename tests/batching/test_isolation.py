@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from math import log2
+from math import ceil, log2
 
 import pytest
 from hypothesis import example, given
@@ -57,7 +57,10 @@ def test_it_takes_no_more_attempts_than_it_says(n: int, data: st.DataObject | No
     table = Table(poison)
     outcome = isolate(range(n), table.write)
     k = len(poison)
-    bound = 1 if k == 0 else 2 * k * (log2(n / k) + 1) + 1
+    depth, shared = ceil(log2(n)), ceil(log2(k)) if k else 0
+    bound = 1 if k == 0 else 2 * (k * (depth - shared) + 2**shared - 1) + 1
+    if n.bit_count() == k.bit_count() == 1:
+        assert bound <= 2 * k * (log2(n / k) + 1) + 1
     assert outcome.attempts == table.attempts <= bound
 
 

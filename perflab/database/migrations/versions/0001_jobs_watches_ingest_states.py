@@ -5,7 +5,7 @@ Times are microseconds since 1970 in UTC: exact, and compared as integers.
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON
 
 revision = "0001"
 down_revision = None
@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.BigInteger),
         sa.Column("worker", sa.Text),
         sa.Column("key", sa.Text),
-        sa.Column("payload", sa.Text().with_variant(JSONB, "postgresql"), nullable=False),
+        sa.Column("payload", sa.Text().with_variant(JSON, "postgresql"), nullable=False),
         sa.Column("last_error", sa.Text),
         sa.Column("enqueued_at", sa.BigInteger, nullable=False),
         sa.CheckConstraint("state IN ('scheduled', 'ready', 'running', 'dead')", name="perflab_jobs_state"),
@@ -64,7 +64,7 @@ def upgrade() -> None:
         sa.Column("timezone", sa.Text, nullable=False),
         sa.Column("next_due_at", sa.BigInteger, nullable=False),
         sa.Column("enabled", sa.Boolean, nullable=False),
-        sa.Column("payload", sa.Text().with_variant(JSONB, "postgresql"), nullable=False),
+        sa.Column("payload", sa.Text().with_variant(JSON, "postgresql"), nullable=False),
         sa.CheckConstraint("(interval IS NULL) <> (cron IS NULL)", name="perflab_watches_schedule"),
     )
     due = sa.text("enabled")
