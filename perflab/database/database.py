@@ -198,6 +198,8 @@ class Database:
                 return list(operation.apply(self._in_transaction(connection), rows))
             with self.driver_transaction() as driver:
                 results = operation.apply(driver, rows)
+                if driver.answers_at_once:  # and must be read, while a faulty operation can be undone
+                    return list(results)
             return list(results)
 
     @property
