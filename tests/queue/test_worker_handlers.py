@@ -49,7 +49,8 @@ def test_whatever_a_handler_raises_is_its_jobs_error(queue: Queue, kind: Kind, r
 
     assert Worker(queue, kind(handler), concurrency=2).run(until_empty=True) == report(failed=len(ERRORS), done=1)
     assert queue.counts() == QueueCounts(scheduled=4, ready=0, running=0, dead=4)
-    kept = [text for (text,) in queue.db.fetch("SELECT last_error FROM perflab_jobs ORDER BY CAST(CAST(payload AS TEXT) AS INT)")]
+    by_number = "SELECT last_error FROM perflab_jobs ORDER BY CAST(CAST(payload AS TEXT) AS INT)"
+    kept = [text for (text,) in queue.db.fetch(by_number)]
     assert [text.partition(":")[0] for text in kept] == [type(error).__name__ for error in ERRORS]
 
 
