@@ -29,9 +29,9 @@ def isolate(items: Sequence[T], attempt: Callable[[Sequence[T]], Sequence[R]]) -
     """Write items with `attempt`, all or nothing each time, and halve what is refused until the poison stands alone.
 
     An item's neighbours never fail with it, and parts are tried in order. For k bad items of n it makes at most
-    2(k(d - s) + 2**s - 1) + 1 attempts, with d = ceil(log2 n) and s = ceil(log2 k): one for the whole, and two for each
-    part that is halved; at depth i there are at most min(2**i, k) of those. For powers of two that is below
-    2k(log2(n/k) + 1) + 1.
+    2k(log2(n/k) + 1) + 1 attempts: the path to a bad item has log2(n) halvings, each with a sibling, and the paths of k
+    items share their upper parts. Parts are cut at a power of two; cut in the middle, an n that is none would need
+    more (n = 80, k = 2: 27 attempts where the bound is 26.3).
 
     Args:
         items: what to write.
@@ -61,8 +61,8 @@ def isolate(items: Sequence[T], attempt: Callable[[Sequence[T]], Sequence[R]]) -
             if len(part) == 1:
                 outcome.failed.append((part[0], error))
             else:
-                middle = len(part) // 2
-                parts += [part[middle:], part[:middle]]
+                cut = 1 << ((len(part) - 1).bit_length() - 1)  # the largest power of two below
+                parts += [part[cut:], part[:cut]]
         else:
             outcome.delivered += zip(part, results, strict=True)
     return outcome

@@ -29,8 +29,8 @@ MAX_PAYLOAD_DEPTH = 100
 _SCALARS = frozenset({str, float, bool, type(None)})
 _STR = frozenset({str})
 _LARGEST_FLOAT = sys.float_info.max
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 
@@ -132,12 +132,12 @@ def to_microseconds(moment: datetime, where: str) -> int:
         raise InvalidInput(f"{where} is {moment!r}: give an aware datetime, such as datetime.now(timezone.utc)")
     if moment.utcoffset() is None:
         raise InvalidInput(f"{where} is {moment!r}, which has no time zone: give an aware datetime")
-    return (moment - _EPOCH) // _MICROSECOND
+    return (moment - EPOCH) // MICROSECOND
 
 
 def from_microseconds(microseconds: int) -> datetime:
     """The aware UTC datetime of microseconds since 1970, exactly."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    return EPOCH + timedelta(microseconds=microseconds)
 
 
 # -- JSON payloads -----------------------------------------------------------------------------------------------------

@@ -35,12 +35,11 @@ from sqlalchemy import (
     literal,
     select,
     table,
-    text,
     update,
 )
 from sqlalchemy import Enum as EnumType
 
-from perflab.database.core_write import CACHED_OPERATIONS, CoreWrite, CoreWrites
+from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
 from perflab.errors import InvalidInput, RejectedRow
 
@@ -316,14 +315,6 @@ def test_a_value_that_the_driver_cannot_bind_is_a_rejected_row(flights: Database
         apply(flights, insert(FLIGHT), {"delay": object()})
 
 
-@pytest.mark.parametrize(
-    "statement", [select(FLIGHT), text("DELETE FROM flight"), "DELETE FROM flight", FLIGHT, None, 5]
-)
-def test_what_is_no_write_is_refused(flights: Database, statement: Any) -> None:
-    with pytest.raises(InvalidInput, match=r"cannot batch .*: submit an insert\(\), update\(\) or delete\(\)"):
-        CoreWrites(flights.dialect).operation(statement)
-
-
 # -- tables: what keeps its order --------------------------------------------------------------------------------------
 
 
@@ -356,61 +347,3 @@ def test_tables_that_a_statement_only_reads_are_named_too(flights: Database) -> 
         delete(TYPED).where(exists().where(PLANE.c.seats == TYPED.c.id)),
     ):
         assert CoreWrite(statement, flights.dialect).tables == {"typed", "plane"}
-
-
-# -- equal statements share an operation -------------------------------------------------------------------------------
-
-
-def test_equal_statements_share_an_operation(flights: Database) -> None:
-    operations = CoreWrites(flights.dialect)
-    same = insert(FLIGHT)
-    assert operations.operation(same) is operations.operation(same)
-    assert operations.operation(insert(FLIGHT)) is operations.operation(same)
-    assert operations.operation(insert(FLIGHT).values(delay=1)) is operations.operation(insert(FLIGHT).values(delay=1))
-    assert operations.operation(insert(FLIGHT)) is not operations.operation(insert(PLANE))
-    assert operations.operation(insert(FLIGHT)) is not operations.operation(insert(FLIGHT).returning(FLIGHT.c.id))
-
-
-class Sly:
-    """Two of them look alike and are not equal."""
-
-    def __repr__(self) -> str:
-        return "Sly()"
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (1, 2),
-        (1, True),
-        (1, 1.0),
-        (0.0, -0.0),
-        ("a", "b"),
-        (None, 0),
-        (Decimal("1.0"), Decimal("1.00")),
-        (Sly(), Sly()),
-    ],
-)
-def test_statements_with_other_fixed_values_share_nothing(flights: Database, one: Any, other: Any) -> None:
-    operations = CoreWrites(flights.dialect)
-    first = operations.operation(insert(FLIGHT).values(delay=literal(one, Text())))
-    second = operations.operation(insert(FLIGHT).values(delay=literal(other, Text())))
-    assert first is not second
-
-
-def test_a_fixed_value_that_cannot_be_hashed_is_kept_apart(flights: Database) -> None:
-    operations = CoreWrites(flights.dialect)
-    for tags in ({"a": 1}, {"a": 2}, {"a": 1}):
-        flights.apply(operations.operation(insert(TYPED).values(tags=tags)), [{}])
-    assert read(flights, "tags", "typed") == [('{"a": 1}',), ('{"a": 2}',), ('{"a": 1}',)]
-
-
-def test_the_cache_is_bounded_and_forgets_nothing_that_is_in_use(flights: Database) -> None:
-    operations = CoreWrites(flights.dialect)
-    kept = operations.operation(insert(FLIGHT).values(delay=-1))
-    for delay in range(CACHED_OPERATIONS + 10):
-        operations.operation(insert(FLIGHT).values(delay=delay))
-    assert len(operations._by_identity) == CACHED_OPERATIONS
-    assert len(operations._by_structure) == CACHED_OPERATIONS
-    flights.apply(kept, [{"id": 1}])
-    assert read(flights, "delay") == [(-1,)]
