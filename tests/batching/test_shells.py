@@ -211,7 +211,7 @@ def test_rows_of_mixed_columns_save_no_more_than_they_cost(make_shell: MakeShell
     assert shell.metrics().round_trips_saved == 6 * 3 - 8
 
 
-def test_savings_are_over_the_least_that_one_write_costs(make_shell: MakeShell, append: Any) -> None:
+def test_savings_are_over_the_least_that_one_write_costs(make_shell: MakeShell, append: Any, db: Database) -> None:
     write = append.apply
 
     def write_and_change(connection: Any, numbers: Sequence[int]) -> Any:
