@@ -130,7 +130,7 @@ enqueued AS (
         %(now)s::int8
     FROM due
     WHERE cron IS NULL
-    -- The key is what skips a watch whose last job is not finished.
+    -- The key is what skips a watch whose last job is not finished. Who is finishing it just now is waited for.
     ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
     RETURNING 1
 ),
