@@ -5,7 +5,7 @@ An upsert on PostgreSQL may touch a row only once, so rows that apply one after 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from perflab.scheduler.engine import ABSENT, IngestRow
@@ -33,25 +33,36 @@ def fold_ingest_rows(rows: Iterable[IngestRow], now: int) -> list[NetIngest]:
         rows: in the order in which they apply.
         now: microseconds since 1970: when a success was that does not say.
     """
-    rows_of_watch: dict[str, list[IngestRow]] = {}
+    net_of_watch: dict[str, NetIngest] = {}
     for row in rows:
-        rows_of_watch.setdefault(row[0], []).append(row)
-    return [_fold(rows_of_watch[watch], now) for watch in sorted(rows_of_watch)]
+        later = _net(row, now)
+        earlier = net_of_watch.get(later.watch)
+        net_of_watch[later.watch] = later if earlier is None else _fold(earlier, later)
+    return [net_of_watch[watch] for watch in sorted(net_of_watch)]
 
 
-def _fold(rows: Sequence[IngestRow], now: int) -> NetIngest:
-    cursor = etag = last_error = None
-    last_success_at = None
-    failures = 0
-    for _, row_cursor, row_etag, succeeded_at, error in rows:
-        # Compared, not tested: an empty text is given too.
-        cursor = cursor if row_cursor == ABSENT else row_cursor
-        etag = etag if row_etag == ABSENT else row_etag
-        if error == ABSENT:
-            last_success_at = succeeded_at or now
-            last_error = None
-            failures = 0
-        else:
-            last_error = error
-            failures += 1
-    return NetIngest(rows[0][0], cursor, etag, last_success_at, last_error, failures)
+def _net(row: IngestRow, now: int) -> NetIngest:
+    # Compared, not tested: an empty text is given too.
+    watch, cursor, etag, succeeded_at, error = row
+    if error == ABSENT:
+        return NetIngest(
+            watch,
+            None if cursor == ABSENT else cursor,
+            None if etag == ABSENT else etag,
+            succeeded_at or now,
+            None,
+            0,
+        )
+    return NetIngest(watch, None if cursor == ABSENT else cursor, None if etag == ABSENT else etag, None, error, 1)
+
+
+def _fold(earlier: NetIngest, later: NetIngest) -> NetIngest:
+    """What the statement does to a stored state, done to one that is not stored yet."""
+    return NetIngest(
+        later.watch,
+        earlier.cursor if later.cursor is None else later.cursor,
+        earlier.etag if later.etag is None else later.etag,
+        earlier.last_success_at if later.last_success_at is None else later.last_success_at,
+        later.last_error,
+        later.failures + (earlier.failures if later.last_success_at is None else 0),
+    )

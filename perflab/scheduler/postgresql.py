@@ -1,4 +1,4 @@
-"""The scheduler on PostgreSQL: each call is one statement, in one round trip."""
+"""The scheduler on PostgreSQL: each call is one round trip, but a tick with due cron watches, which is two."""
 
 from __future__ import annotations
 

@@ -99,9 +99,11 @@ UPDATE perflab_watches SET enabled = %(enabled)s::bool WHERE id = ANY (ARRAY(SEL
 
 -- name: tick
 -- Everything for the interval watches, and what is due of the cron watches. Watches that somebody else holds are skipped,
--- so that a tick never waits for a watch: another tick takes those, or the next one does. The rows that it holds are
--- checked again after the lock, so that no slot is taken twice. The array reads by id what was locked, where a join
--- would trust an estimate of how many are due and might read the whole table for three.
+-- so that a tick does not wait for a watch: another tick takes those, or the next one does. (The server may wait all the
+-- same for one that an ingest holds and two others change while the tick runs. Should that end in a deadlock, one of them
+-- fails in a way that passes.) The rows that it holds are checked again after the lock, so that no slot is taken twice.
+-- The array reads by id what was locked, where a join would trust an estimate of how many are due and might read the
+-- whole table for three.
 WITH due AS MATERIALIZED (
     SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, payload
     FROM perflab_watches
@@ -128,7 +130,7 @@ enqueued AS (
         %(now)s::int8
     FROM due
     WHERE cron IS NULL
-    -- The key is what skips a watch whose last job is not finished.
+    -- The key is what skips a watch whose last job is not finished. Who is finishing it just now is waited for.
     ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
     RETURNING 1
 ),

@@ -55,10 +55,10 @@ class Scheduler:
     jobs and none is lost, whoever ticks and however often. On SQLite that is one transaction for all due watches. On
     PostgreSQL all interval watches are one, in one round trip, and all cron watches are a second one where some are
     due, because only Python can tell their next slots; watches that another transaction holds are left for the next
-    tick, which therefore never waits for them. Slots are anchored to the first one: late ticks make no
-    drift. A watch that missed many slots gets one job, and a watch whose job before is not finished gets none
-    (`skipped`). A clock that is set back fires nothing twice; one that jumps forward brings one job for each watch,
-    and if it then is set back again, the watches wait until it comes to their slots.
+    tick instead of waited for. Slots are anchored to the first one: late ticks make no drift. A watch that missed many
+    slots gets one job, and a watch whose job before is not finished gets none (`skipped`). A clock that is set back
+    fires nothing twice; one that jumps forward brings one job for each watch, and if it then is set back again, the
+    watches wait until it comes to their slots.
 
     The job of a watch has the key "watch:" and the name, and this payload:
 

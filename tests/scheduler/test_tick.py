@@ -54,6 +54,17 @@ def test_a_job_says_what_its_handler_needs(database: Database, scheduler: Schedu
     assert job.key == "watch:jfk-lax 'é\"\\\n"
 
 
+@pytest.mark.parametrize(
+    "slot", ["1970-01-01T00:00:00.000001", "2262-02-28T23:59:59.999999", "9998-12-31T23:59:59.999999"]
+)
+def test_a_slot_is_exact_to_the_microsecond(scheduler: Scheduler, finish_jobs: Callable[[], Jobs], slot: str) -> None:
+    moment = datetime.fromisoformat(slot).replace(tzinfo=UTC)
+    scheduler.add_watch("a", 60.0, start_at=moment)
+    scheduler.tick(moment)
+    assert [job["slot"] for job in finish_jobs()] == [f"{slot}+00:00"]
+    assert scheduler.watches()["a"].next_due_at == moment + MINUTE
+
+
 def test_jobs_go_in_the_order_of_their_slots(database: Database, scheduler: Scheduler) -> None:
     for name, minutes in (("c", 3), ("a", 1), ("b", 2)):
         scheduler.add_watch(name, 3600.0, start_at=NEW_YEAR - minutes * MINUTE)
