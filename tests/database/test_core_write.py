@@ -188,6 +188,7 @@ def test_a_primary_key_that_the_database_makes_needs_no_returning(flights: Datab
         "token", MetaData(), Column("id", Text, primary_key=True, server_default="made"), Column("name", Text)
     )
     apply(flights, insert(token), {"name": "a"})
+    assert "RETURNING" not in CoreWrite(insert(token), flights.dialect).prepare({"name": "a"}).form.sql
     assert flights.fetch("SELECT id, name FROM token") == [("made", "a")]
 
 
