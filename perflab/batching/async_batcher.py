@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import time
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any, Self, TypeVar, get_args, overload
 
@@ -191,7 +192,7 @@ class AsyncRequestBatcher:
             ) from None
         if self._loop is None:
             self._loop = running
-            self._create_future = running.create_future
+            self._create_future = _future_maker(running)
         elif self._loop is not running:
             raise LifecycleError(
                 "this AsyncRequestBatcher belongs to another event loop: make one for each asyncio.run()"
@@ -340,6 +341,13 @@ class AsyncRequestBatcher:
             else:
                 time.sleep(0.001)  # a passing failure is waited out
         return self.metrics().pending + self._tally.metrics(0).failed - failed_before
+
+
+def _future_maker(loop: asyncio.AbstractEventLoop) -> Callable[[], asyncio.Future[Any]]:
+    """What makes the loop's futures; where that is asyncio's own way, without its Python frame."""
+    if type(loop).create_future is asyncio.BaseEventLoop.create_future:
+        return partial(asyncio.Future, loop=loop)
+    return loop.create_future
 
 
 def _no_loop() -> asyncio.Future[Any]:

@@ -177,7 +177,7 @@ def encode_payload(payload: Any, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
     """
     try:
         text = _encode(payload)
-        size = len(text.encode())
+        size = len(text) if text.isascii() else len(text.encode())
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(f"the payload cannot be stored: {_first_problem(payload) or error}") from None
     if size > max_bytes:
