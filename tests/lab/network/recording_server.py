@@ -60,13 +60,17 @@ class RecordingServer:
             assert self._changed.wait_for(lambda: until(self.connections), PATIENCE_SECONDS), self.connections
             return list(self.connections)
 
+    def send(self, data: bytes) -> None:
+        """Send something of its own accord, on the first connection."""
+        self._sockets[0].sendall(data)
+
     def _accept(self, accepted: socket.socket) -> None:
         recorded = Recorded()
         with self._changed:
             self._sockets.append(accepted)
             self.connections.append(recorded)
             self._changed.notify_all()
-        thread = threading.Thread(target=self._serve, args=(accepted, recorded))
+        thread = threading.Thread(target=self._serve, args=(accepted, recorded), daemon=True)
         self._threads.append(thread)
         thread.start()
 

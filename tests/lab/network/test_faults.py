@@ -53,6 +53,9 @@ def test_a_triggered_fault_holds_on_its_connection_until_the_switch_is_moved() -
     faults.impose(1, met[0])
     assert faults.in_force(1).mode is Mode.STALL
     assert faults.in_force(2).mode is Mode.PASS
+    faults.arm(Mode.RESET, Sends(b"y"))  # not watched where another fault holds
+    assert faults.meet(1, Side.CLIENT, b"y", []) is None
+    assert list(faults.armed) == [Sends(b"y")]
     faults.switch(Mode.PASS)
     assert faults.in_force(1).mode is Mode.PASS
 
@@ -75,8 +78,8 @@ def test_a_stalled_thread_waits_until_the_switch_is_moved_or_its_connection_is_o
     over = threading.Event()
     seen: list[Mode] = []
     threads = [
-        threading.Thread(target=lambda: seen.append(faults.wait_while_stalled(1, over.is_set).mode)),
-        threading.Thread(target=lambda: seen.append(faults.wait_while_stalled(2, lambda: False).mode)),
+        threading.Thread(target=lambda: seen.append(faults.wait_while_stalled(1, over.is_set).mode), daemon=True),
+        threading.Thread(target=lambda: seen.append(faults.wait_while_stalled(2, lambda: False).mode), daemon=True),
     ]
     for thread in threads:
         thread.start()

@@ -57,7 +57,7 @@ def test_bytes_pass_both_ways_over_each_kind_of_socket(link: Link, new_address: 
         Proxy(server.address, link=link, listen=new_address(), probe=ANY_ADDITION) as proxy,
         open_client(proxy.address) as client,
     ):
-        writer = threading.Thread(target=client.sendall, args=(sent,))
+        writer = threading.Thread(target=client.sendall, args=(sent,), daemon=True)
         writer.start()
         assert receive(client, len(sent)) == sent
         writer.join()
@@ -121,7 +121,7 @@ def test_a_large_transfer_arrives_whole(name: str) -> None:
                 client.sendall(block)
             client.shutdown(socket.SHUT_WR)
 
-        writer = threading.Thread(target=write)
+        writer = threading.Thread(target=write, daemon=True)
         writer.start()
         received = hashlib.sha256()
         while piece := client.recv(262_144):

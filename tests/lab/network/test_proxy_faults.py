@@ -128,7 +128,7 @@ def test_a_reset_breaks_both_sides_at_once(server: RecordingServer, proxy: Proxy
         assert server.wait(ended) == [Recorded(b"hello ", "reset")]
     assert server.wait(ended)[0].received == b"hello "
     assert proxy.fired == (Firing(Mode.RESET, 1, None),)
-    with open_client(proxy.address) as another, pytest.raises((EOFError, ConnectionError)):
+    with pytest.raises((EOFError, ConnectionError)), open_client(proxy.address) as another:  # even while it connects
         receive(another, 1)
     proxy.switch(Mode.PASS)
     assert_works(proxy)
@@ -293,6 +293,24 @@ def test_a_reply_is_lost_when_the_last_of_all_answers_has_come(
     assert server.wait(ended) == [Recorded(encoded.STARTUP + first + second, "end")]
     assert meter.ready_for_query == 3
     assert proxy.fired == (Firing(Mode.LOSE_REPLY, 1, Sends(b"COMMIT")),)
+
+
+def test_a_reply_in_parts_is_lost_as_a_whole(
+    postgres: tuple[RecordingServer, Proxy, PostgresMeter, socket.socket],
+) -> None:
+    server, proxy, _, client = postgres
+    proxy.arm(Mode.LOSE_REPLY, when=Sends(b"COPY"))
+    copy = encoded.extended(b"COPY items TO STDOUT")  # which this server answers with its Sync, and not before
+    client.sendall(copy)
+    server.wait(lambda connections: connections[0].received == encoded.STARTUP + copy)
+    server.send(encoded.message("H"))
+    assert proxy.wait_fired(PATIENCE_SECONDS)
+    for _ in range(3):
+        server.send(encoded.message("d", b"row\n"))
+        assert has_received_nothing(client)
+    client.sendall(encoded.SYNC)
+    assert receive_all(client) == b""
+    assert server.wait(ended)[0].received.endswith(encoded.SYNC)
 
 
 def test_a_stall_behind_a_message_lets_it_through_and_no_answer_back(
