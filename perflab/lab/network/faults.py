@@ -102,7 +102,7 @@ class Faults:
 
     def switch(self, mode: Mode) -> None:
         """Put a mode in force on all connections. Ends faults that triggers started; armed triggers stay."""
-        _check_mode(mode)
+        check_mode(mode)
         with self._changed:
             self._everywhere = Fault(mode)
             self._triggered.clear()
@@ -110,7 +110,7 @@ class Faults:
 
     def arm(self, mode: Mode, when: Trigger) -> None:
         """Put a mode in force, once, on the first connection on which `when` comes true."""
-        if _check_mode(mode) in (Mode.PASS, Mode.REFUSE):
+        if check_mode(mode) in (Mode.PASS, Mode.REFUSE):
             raise InvalidInput(f"mode is {str(mode)!r}: it cannot begin inside a connection; switch to it instead")
         with self._changed:
             self._armed.append(_Armed(Fault(mode, when), when))
@@ -178,7 +178,8 @@ class Faults:
             self._changed.notify_all()
 
 
-def _check_mode(mode: Mode) -> Mode:
+def check_mode(mode: Mode) -> Mode:
+    """Refuse what is no mode; an untyped caller may give any text."""
     if not isinstance(mode, Mode):
         raise InvalidInput(f"mode is {mode!r}: use one of Mode, {', '.join(Mode.__members__)}")
     return mode

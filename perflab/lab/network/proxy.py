@@ -27,7 +27,7 @@ from typing import Self
 from perflab.errors import InvalidInput, LabError, LifecycleError
 from perflab.lab.network.address import Address, TcpAddress, check_listen, check_upstream
 from perflab.lab.network.connection import Connection, Route
-from perflab.lab.network.faults import Faults, Firing, Mode
+from perflab.lab.network.faults import Faults, Firing, Mode, check_mode
 from perflab.lab.network.link import Link
 from perflab.lab.network.listener import Listener
 from perflab.lab.network.measured import AddedRoundTrip, Lateness, LatenessRecord
@@ -233,9 +233,11 @@ class Proxy:
         """Put a mode in force on all connections, now; `Mode.PASS` also ends faults that triggers began.
 
         Raises:
+            InvalidInput: it is no mode.
             LabError: listening again, after `Mode.REFUSE`, was not possible.
             LifecycleError: the proxy does not run.
         """
+        check_mode(mode)
         with self._switching:
             if self._listener is None or self._is_closed:
                 raise LifecycleError("the proxy does not run: start it before switching")

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from perflab.errors import InvalidInput
 from perflab.lab.network.address import connect
 from perflab.lab.network.faults import Firing, Mode
 from perflab.lab.network.link import Link
@@ -167,6 +168,10 @@ def test_refused_connections_do_not_come_about_and_old_ones_go_on(proxy: Proxy, 
     client.sendall(b"still here")
     assert receive(client, 10) == b"STILL HERE"
     proxy.switch(Mode.REFUSE)
+    with pytest.raises(InvalidInput, match="mode is 'open'"):
+        proxy.switch("open")  # type: ignore[arg-type]  # on purpose
+    with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
+        connect(address, PATIENCE_SECONDS)
     proxy.switch(Mode.PASS)
     assert proxy.address == address
     assert_works(proxy)
