@@ -7,6 +7,14 @@ from random import Random
 
 from perflab.database.values import check_number
 
+_LARGEST_EXPONENT = 62
+"""Far beyond every cap, and still exact as a float."""
+
+
+def longest_wait(attempt: int, base_seconds: float, cap_seconds: float) -> float:
+    """The upper end of the wait, in seconds, after the failure of attempt 1, 2, …: it doubles up to the cap."""
+    return min(cap_seconds, base_seconds * 2.0 ** min(attempt - 1, _LARGEST_EXPONENT))
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -32,4 +40,4 @@ class RetryPolicy:
 
     def delay(self, attempt: int, random: Random) -> float:
         """Seconds to wait after the given attempt (1 for the first) has failed."""
-        return random.uniform(0.0, min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, 60)))
+        return random.uniform(0.0, longest_wait(attempt, self.base_seconds, self.cap_seconds))

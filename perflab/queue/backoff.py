@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
+from perflab.batching.retry import longest_wait
 from perflab.database.values import check_number
-
-_LARGEST_EXPONENT = 62
-"""Far beyond every cap, and still exact as a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +26,7 @@ class Backoff:
 
     def longest_seconds(self, attempt: int) -> float:
         """The upper end of the wait after the failure of attempt 1, 2, …"""
-        return min(self.cap_seconds, self.base_seconds * 2.0 ** min(attempt - 1, _LARGEST_EXPONENT))
+        return longest_wait(attempt, self.base_seconds, self.cap_seconds)
 
     def delay_seconds(self, attempt: int, rng: Random) -> float:
         """A random wait after the failure of attempt 1, 2, …"""

@@ -179,9 +179,6 @@ class ResultsStore:
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
-    def has(self, key: str) -> bool:
-        return bool(self._scalar("SELECT count(*) FROM visits WHERE visit_key = ?", key))
-
     def known(self, plan: SweepPlan) -> dict[str, Visit]:
         """The visits of a plan that are measured already, by key."""
         stored = {key for (key,) in self._connection.execute("SELECT visit_key FROM visits").fetchall()}
