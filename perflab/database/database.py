@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, get_args
 
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from perflab.database import sqlite
+from perflab.database.engines import open_pools
 from perflab.database.failures import TypedErrors
 from perflab.database.operation import DriverConnection, Operation
-from perflab.database.pools import Durability, Pools, PoolSettings
+from perflab.database.pools import Durability, PoolSettings
 from perflab.database.urls import parse_url, redact_url
 from perflab.database.values import check_number
-from perflab.errors import DatabaseUnusable, InvalidInput, LifecycleError, MissingExtra, TransientError
+from perflab.errors import DatabaseUnusable, InvalidInput, LifecycleError, TransientError
 from perflab.events import Events
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Dialect, PoolProxiedConnection
+    from sqlalchemy import Connection, Dialect, PoolProxiedConnection
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,7 +59,7 @@ class Database:
         self._closed = False
         self._writing_thread: int | None = None
         self._connections: list[DriverConnection] = []  # closed ones too: their counts stay counted
-        self._pools = _open_pools(parsed, settings, self._connections.append)
+        self._pools = open_pools(parsed, settings, self._connections.append)
         self.engine_name = self._pools.engine_name
 
     @classmethod
@@ -68,7 +68,10 @@ class Database:
 
         Args:
             url: `sqlite:///lab.db` for a file, `sqlite://` for one in memory, `postgresql://user@host/name` for a
-                server.
+                server. `postgresql+embedded:///dir` is a server of its own in that directory, made where it is missing,
+                started where it does not run, shared with all who use it, and stopped by the last of them;
+                `?database=name` is another database than `postgres` in it, made where it is missing. As for SQLite, a
+                path that begins with a slash after the three is absolute.
             durability: a commit survives the death of every process with both. With "full" it survives a power loss
                 too. On SQLite "normal" (WAL, synchronous=NORMAL) may then lose the last commits, never half of one. On
                 PostgreSQL "normal" leaves synchronous_commit to the server, where it is on unless somebody changed it.
@@ -77,7 +80,7 @@ class Database:
         Raises:
             InvalidInput: the URL or a setting is wrong.
             DatabaseUnusable: the database cannot be reached or written, is corrupt, or is no database.
-            MissingExtra: the driver of the engine is not installed.
+            MissingExtra: the driver of the engine, or the embedded server, is not installed.
         """
         if durability not in get_args(Durability):
             raise InvalidInput(f"durability is {durability!r}: use 'normal' or 'full'")
@@ -103,12 +106,13 @@ class Database:
         return f"Database({self.url!r}, durability={self.durability!r})"
 
     def close(self) -> None:
-        """Close all connections. Calling it again is harmless, and so is it after a fork."""
+        """Close all connections; an embedded server that nobody else uses stops.
+
+        Calling it again is harmless, and so is it after a fork.
+        """
         self._closed = True
         # Closing a SQLite file in a child process would let go of the locks that the parent counts on.
-        is_ours = os.getpid() == self._process_id
-        self._pools.reader.dispose(close=is_ours)
-        self._pools.writer.dispose(close=is_ours)
+        self._pools.close(is_ours=os.getpid() == self._process_id)
 
     def create_schema(self) -> None:
         """Create perflab's tables, or bring them to this version. Does nothing where they are current."""
@@ -284,16 +288,6 @@ class Database:
                 " as connection` gives, inside its block"
             )
         return driver
-
-
-def _open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None]) -> Pools:
-    if url.get_backend_name() == "postgresql":
-        try:
-            from perflab.database import postgresql  # noqa: PLC0415  # its driver is an extra
-        except ModuleNotFoundError as error:
-            raise MissingExtra(f"PostgreSQL needs the package {error.name}: pip install 'perflab[postgres]'") from error
-        return postgresql.open_pools(url, settings, opened)
-    return sqlite.open_pools(url, settings, opened)
 
 
 def _driver(pooled: Connection | PoolProxiedConnection) -> DriverConnection:

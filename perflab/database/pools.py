@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,3 +34,11 @@ class Pools:
     """What one write alone costs at the least; a test counts it."""
     one_writer: bool
     """Only one thread can be in a writing transaction: a second one in the same thread would wait for itself."""
+    release: Callable[[], None] = lambda: None
+    """Called when the connections are closed: an embedded server may stop then."""
+
+    def close(self, *, is_ours: bool) -> None:
+        """Close all connections; those of a parent process are only forgotten."""
+        self.reader.dispose(close=is_ours)
+        self.writer.dispose(close=is_ours)
+        self.release()

@@ -7,10 +7,12 @@ import re
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from perflab.database.values import check_sql_name
 from perflab.errors import InvalidInput
 
 SQLITE_SCHEMES = ("sqlite", "sqlite+pysqlite")
 POSTGRESQL_SCHEMES = ("postgresql", "postgresql+psycopg")
+EMBEDDED_SCHEME = "postgresql+embedded"
 SQLITE_URI_PARAMETERS = frozenset({"uri", "mode", "cache", "immutable", "nolock", "psow", "vfs"})
 """What SQLite itself takes in a `file:` URI; all else is an argument of `Database.open`, or nothing."""
 
@@ -56,10 +58,12 @@ def parse_url(url: str) -> URL:
         _check_sqlite(parsed, shown)
     elif parsed.drivername in POSTGRESQL_SCHEMES:
         _check_postgresql(parsed, shown)
+    elif parsed.drivername == EMBEDDED_SCHEME:
+        _check_embedded(parsed, shown)
     else:
         raise InvalidInput(
-            f"unknown URL scheme {parsed.drivername!r} in {shown!r}: use 'sqlite:///lab.db' or "
-            "'postgresql://user@host/name'"
+            f"unknown URL scheme {parsed.drivername!r} in {shown!r}: use 'sqlite:///lab.db', "
+            "'postgresql://user@host/name' or 'postgresql+embedded:///dir'"
         )
     return parsed
 
@@ -93,3 +97,22 @@ def _check_sqlite(url: URL, shown: str) -> None:
             f"{shown!r} is half a SQLite URI: write 'sqlite:///file:lab.db?mode=ro&uri=true', or 'sqlite:///lab.db' "
             "without parameters"
         )
+
+
+def _check_embedded(url: URL, shown: str) -> None:
+    if url.username or url.password or url.host or url.port:
+        raise InvalidInput(
+            f"{shown!r} names a host, and an embedded server is a directory: write three slashes before a relative "
+            "path ('postgresql+embedded:///dir') and four before an absolute one"
+        )
+    if not url.database:
+        raise InvalidInput(f"{shown!r} names no directory: write it like 'postgresql+embedded:///dir'")
+    if unknown := url.query.keys() - {"database"}:
+        raise InvalidInput(
+            f"unknown parameter {', '.join(sorted(map(repr, unknown)))} in {shown!r}: an embedded server takes "
+            "'database' only; start it with EmbeddedServer.start to give it settings"
+        )
+    name = url.query.get("database", "postgres")
+    if not isinstance(name, str):
+        raise InvalidInput(f"{shown!r} names several databases: name one")
+    check_sql_name(name, f"the database in {shown!r}")

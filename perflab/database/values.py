@@ -26,6 +26,9 @@ MAX_PAYLOAD_DEPTH = 100
 """Lists and dictionaries in each other. Engines and readers have limits of their own, of which the lowest is some 500
 (JSON of Python, on a deep stack); this one is the same everywhere."""
 
+MAX_SQL_NAME_BYTES = 63
+"""NAMEDATALEN - 1: https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS"""
+
 _SCALARS = frozenset({str, float, bool, type(None)})
 _STR = frozenset({str})
 _LARGEST_FLOAT = sys.float_info.max
@@ -83,6 +86,21 @@ def check_identifier(value: str, where: str) -> str:
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise InvalidInput(
             f"{where} is {value!r}: use 1 to 41 lower-case letters, digits and underscores, not starting with a digit"
+        )
+    return value
+
+
+def check_sql_name(value: str, where: str) -> str:
+    """Names of databases, schemas, tables and columns: PostgreSQL cuts longer ones, so that two of them could collide.
+
+    SQLite would take them at any length; what is refused is the same on both.
+    """
+    if not isinstance(value, str) or not value:
+        raise InvalidInput(f"{where} is {value!r}: give its name")
+    check_text(value, where)
+    if (size := len(value.encode())) > MAX_SQL_NAME_BYTES:
+        raise InvalidInput(
+            f"{where} is {value!r}, which has {size} bytes: PostgreSQL would cut it at {MAX_SQL_NAME_BYTES}; shorten it"
         )
     return value
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from perflab.database.embedded_directory import MARKER
 from perflab.database.embedded_programs import Account
 from perflab.database.file_lock import FileLock
 from perflab.errors import DatabaseUnusable, InvalidInput, LifecycleError
+from tests.database.server_places import leaving_no_process, place_for_a_server, processes_of
 
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 StartPython = Callable[..., "subprocess.Popen[str]"]
@@ -35,40 +33,6 @@ def started(**options):
     print(server.process_id, flush=True)
     return server
 """
-
-
-def processes_of(directory: Path) -> set[int]:
-    """The processes of the server that lives in `directory`: PostgreSQL's work in its data."""
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            working_directory = (process / "cwd").readlink()
-        except OSError:  # it has ended
-            continue
-        if str(working_directory).removesuffix(" (deleted)") == str(directory / "data"):
-            found.add(int(process.name))
-    return found
-
-
-@contextmanager
-def place_for_a_server() -> Iterator[Path]:
-    """A new directory's path that whoever runs the server can reach; at the end no process of one is left."""
-    parent = Path(tempfile.mkdtemp(prefix="perflab-test-"))
-    parent.chmod(0o711)
-    try:
-        with leaving_no_process(parent / "server") as directory:
-            yield directory
-    finally:
-        shutil.rmtree(parent)
-
-
-@contextmanager
-def leaving_no_process(directory: Path) -> Iterator[Path]:
-    yield directory
-    left_over = processes_of(directory)
-    for process_id in left_over:
-        os.kill(process_id, signal.SIGKILL)
-    assert not left_over
 
 
 @pytest.fixture
