@@ -90,7 +90,7 @@ class Database:
             database._pools.writer.raw_connection().close()
         except TransientError as error:
             database.close()
-            raise DatabaseUnusable(f"{error}; check that the database is there, and that you may use it") from error
+            raise DatabaseUnusable(str(error)) from error
         except BaseException:
             database.close()
             raise

@@ -14,11 +14,11 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
+from perflab.database.connection_failures import connection_failure
 from perflab.database.failures import TypedErrors
 from perflab.database.operation import DriverConnection
 from perflab.database.pools import Pools, PoolSettings
-from perflab.database.urls import redact, redact_url
-from perflab.errors import DatabaseUnusable, InvalidInput, TransientError
+from perflab.errors import DatabaseUnusable
 
 MINIMUM_VERSION = 140_000
 CONNECT_TIMEOUT_SECONDS = 10
@@ -173,12 +173,7 @@ def _open_engine(
         try:
             connection = PostgresConnection.connect(*arguments, autocommit=True, **options)
         except psycopg.Error as error:
-            # Not the driver's own error, which may quote what it was given.
-            reason = str(error) if not url.password else str(error).replace(str(url.password), "***")
-            shown = redact_url(url.render_as_string())
-            if isinstance(error, psycopg.ProgrammingError):
-                raise InvalidInput(f"{shown!r} has a parameter that PostgreSQL's client does not know") from None
-            raise TransientError(f"connecting to {shown!r} failed: {redact(reason)}") from None
+            raise connection_failure(error, url) from None  # the driver's own may quote what it was given
         try:
             with TypedErrors("setting up a connection"):
                 _set_up(connection, settings)

@@ -10,14 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import JSON, Column, DateTime, Integer, MetaData, Table, Text, bindparam, delete, insert, update
-from sqlalchemy.engine import make_url
 
 from perflab.batching.async_batcher import AsyncRequestBatcher
 from perflab.batching.batcher import RequestBatcher
 from perflab.batching.inserter import BulkInserter
 from perflab.database.database import Database
 from perflab.database.failures import FailureKind, classify
-from perflab.errors import DatabaseUnusable, InvalidInput, RejectedRow, StatementError
+from perflab.errors import InvalidInput, RejectedRow, StatementError
 from perflab.lab.network.address import TcpAddress
 from perflab.lab.network.postgres_meter import PostgresMeter
 from perflab.lab.network.postgres_url import server_address, url_through
@@ -278,26 +277,6 @@ def test_the_bulk_inserter(database: Database) -> None:
 def test_full_durability_waits_for_the_disk(postgres_url: str) -> None:
     with Database.open(postgres_url, durability="full") as database:
         assert database.fetch("SHOW synchronous_commit") == [("on",)]
-
-
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("postgresql://user:sesame@127.0.0.1:1/lab", "Connection refused"),
-        ("postgresql://user:sesame@nowhere.invalid/lab", "nowhere.invalid"),
-    ],
-)
-def test_a_server_that_cannot_be_reached_is_one_sentence(url: str, message: str) -> None:
-    with pytest.raises(DatabaseUnusable, match=message) as caught:
-        Database.open(url)
-    assert "sesame" not in str(caught.value)
-    assert "check that the database is there, and that you may use it" in str(caught.value)
-
-
-def test_a_missing_database_is_told(postgres_url: str) -> None:
-    url = make_url(postgres_url).set(database="no_such_database")
-    with pytest.raises(DatabaseUnusable, match="does not exist"):
-        Database.open(url.render_as_string())
 
 
 def test_an_unknown_parameter_is_refused(postgres_url: str) -> None:
