@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from select import POLLIN, poll
 from typing import Any, Self
 
 import psycopg
@@ -88,14 +89,38 @@ class PostgresConnection(psycopg.Connection[Any]):
         """One transaction in one round trip: all statements of the block, or none.
 
         Inside a transaction that somebody else began, the statements of the block join that one.
+
+        Raises:
+            psycopg.OperationalError: the connection is lost; where the block has not begun, nothing was sent.
         """
+        self._refuse_if_lost()
+        is_outermost = not self.in_transaction
         self._is_pipelined = True
         try:
             with self.pipeline():
-                yield
+                try:
+                    yield
+                except BaseException:
+                    if is_outermost:
+                        self._undo_pipelined()
+                    raise
         finally:
             self.round_trips += 1  # the Sync at the end, also of an empty block
             self._is_pipelined = False
+
+    def _undo_pipelined(self) -> None:
+        """The Sync that ends the pipeline would commit what the block has sent before it failed."""
+        with suppress(psycopg.Error):  # the server has refused a statement, or is gone: nothing is left to undo
+            self.execute("ROLLBACK")
+
+    def _refuse_if_lost(self) -> None:
+        """A server that ended this connection while it lay in the pool has said so: hear it before anything is sent,
+        because afterwards nobody would know whether that arrived.
+        """
+        heard = poll()
+        heard.register(self.pgconn.socket, POLLIN)
+        while heard.poll(0):
+            self.pgconn.consume_input()
 
     @contextmanager
     def conversation(self) -> Iterator[None]:

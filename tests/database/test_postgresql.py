@@ -167,6 +167,9 @@ def test_a_transaction_is_all_or_nothing(database: Database) -> None:
     with pytest.raises(psycopg.errors.DivisionByZero), database.driver_transaction() as connection:
         connection.execute("INSERT INTO items (id) VALUES (1)")
         connection.execute("SELECT 1 / 0")
+    with pytest.raises(ValueError, match="mine"), database.driver_transaction() as connection:
+        connection.execute("INSERT INTO items (id) VALUES (4)")
+        raise ValueError("mine")
     with pytest.raises(ValueError, match="mine"), database.driver_conversation() as connection:
         connection.execute("INSERT INTO items (id) VALUES (2)")
         raise ValueError("mine")
