@@ -35,8 +35,8 @@ unit: $(VENV)/.dev
 notebooks: $(VENV)/.dev
 	PERFLAB_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks
 
-bench: $(VENV)/.lab ## our operations against the raw driver, into reports/bench.md
-	$(BIN)/perflab bench
+bench: $(VENV)/.lab ## our operations against the raw drivers of both engines, into reports/bench.md
+	$(BIN)/perflab bench --engine both
 
 sweep: $(VENV)/.lab ## the sweep without the notebook
 	$(BIN)/perflab sweep --profile $(PROFILE)
@@ -44,7 +44,7 @@ sweep: $(VENV)/.lab ## the sweep without the notebook
 reference: $(VENV)/.lab ## the committed reference report and its figures
 	rm -f reports/reference/*
 	$(BIN)/perflab report 02 --profile quick --output reports/reference
-	$(BIN)/perflab bench --output reports/reference
+	$(BIN)/perflab bench --engine both --output reports/reference
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format
@@ -60,7 +60,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.lab: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --quiet --editable '.[lab]'
+	$(BIN)/python -m pip install --quiet --quiet --editable '.[lab,postgres]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from perflab.errors import InvalidInput
 
-def bench(
+
+def bench(  # noqa: PLR0917  # options of a command are given by name
     names: Annotated[
-        list[str] | None, typer.Argument(help="enqueue, watches, states, submit, life; all where none is named.")
+        list[str] | None,
+        typer.Argument(help="enqueue, claim, done, watches, states, submit, life; all where none is named."),
+    ] = None,
+    engine: Annotated[Literal["sqlite", "postgresql", "both"], typer.Option(help="Where to write.")] = "sqlite",
+    url: Annotated[
+        str | None,
+        typer.Option(help="A PostgreSQL server, instead of an embedded one; schemas are made there and dropped again."),
     ] = None,
     blocks: Annotated[int, typer.Option(help="Randomised complete blocks, at least 6.")] = 12,
     seed: Annotated[int, typer.Option(help="Of the orders.")] = 1,
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where bench.md, bench.csv and the environment go.")] = (
+    output: Annotated[Path, typer.Option(metavar="DIR", help="Where bench.md, bench.csv and bench.json go.")] = (
         Path("reports")
     ),
 ) -> None:
@@ -27,17 +35,23 @@ def bench(
 
     from tqdm import tqdm
 
+    from perflab.lab.bench.bench_files import BenchRun, bench_table, write_bench
     from perflab.lab.bench.comparison import compare
-    from perflab.lab.bench.run import bench_table, make_comparisons, write_bench
+    from perflab.lab.bench.run import check_bench_names, make_comparisons, open_engines
     from perflab.lab.sweep.environment import read_environment
 
-    comparisons = make_comparisons(names or [])
+    check_bench_names(names or [])
+    if url is not None and engine == "sqlite":
+        raise InvalidInput("--url names a PostgreSQL server: add --engine postgresql, or --engine both")
     environment = read_environment(Path(tempfile.gettempdir()))
-    visits = blocks * sum(len(comparison.arms) for comparison in comparisons)
-    with tqdm(total=visits, unit="visit", disable=not sys.stderr.isatty(), leave=False) as bar:
-        results = compare(comparisons, blocks=blocks, seed=seed, visited=bar.update)
-    files = write_bench(results, environment, output, blocks=blocks, seed=seed)
+    with open_engines(sqlite=engine != "postgresql", postgresql=engine != "sqlite", url=url) as engines:
+        comparisons = make_comparisons(names or [], engines)
+        visits = blocks * sum(len(comparison.arms) for comparison in comparisons)
+        with tqdm(total=visits, unit="visit", disable=not sys.stderr.isatty(), leave=False) as bar:
+            results = compare(comparisons, blocks=blocks, seed=seed, visited=bar.update)
+        run = BenchRun(results, [opened.title for opened in engines], environment, blocks, seed)
+    files = write_bench(run, output)
     typer.echo(bench_table(results))
-    typer.echo(f"written to {files.markdown}, {files.samples} and {files.environment}")
+    typer.echo(f"written to {files.markdown}, {files.samples} and {files.summary}")
     if any(result.verdict == "over" for result in results):
         raise typer.Exit(1)

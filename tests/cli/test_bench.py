@@ -19,11 +19,28 @@ def test_a_bench_writes_its_table_its_samples_and_its_environment(
     samples = pd.read_csv(tmp_path / "new" / "bench.csv")
     assert len(samples) == 6 * 2
     assert (samples["seconds_per_item"] > 0).all()
-    assert json.loads((tmp_path / "new" / "bench-environment.json").read_text())["python"]
+    summary = json.loads((tmp_path / "new" / "bench.json").read_text())
+    assert summary["environment"]["python"]
+    (comparison,) = summary["comparisons"]
+    assert comparison["ratio_low"] <= comparison["ratio"] <= comparison["ratio_high"]
+    assert f"{comparison['ratio']:.2f}" in table
+
+
+def test_a_bench_says_on_which_server_it_ran(tmp_path: Path, postgres_url: str) -> None:
+    arguments = ["bench", "life", "--engine", "postgresql", "--url", postgres_url, "--blocks", "6"]
+    assert main([*arguments, "--output", str(tmp_path)]) == 0
+    assert "PostgreSQL 1" in (tmp_path / "bench.md").read_text()
+    assert "fsync=off" in json.loads((tmp_path / "bench.json").read_text())["engines"][0]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [(["claims"], "there is no bench 'claims'"), (["life", "--blocks", "2"], "blocks is 2")]
+    ("arguments", "message"),
+    [
+        (["claims"], "there is no bench 'claims'"),
+        (["life", "--blocks", "2"], "blocks is 2"),
+        (["done", "--url", "postgresql:///x"], "add --engine postgresql"),
+        (["done", "--engine", "postgresql", "--url", "sqlite:///x"], "give one that begins with postgresql://"),
+    ],
 )
 def test_bad_input_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str

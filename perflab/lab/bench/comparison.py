@@ -32,13 +32,15 @@ class Comparison:
 
     Attributes:
         name: Of the operation.
-        work: What is done, in one sentence, durability included.
+        engine: Where it writes, such as "sqlite"; "" where it does not.
+        work: What is done.
         ours: Our arm.
         others: What it is held against; the fastest of them counts.
         limit: The largest ratio ours/fastest that is acceptable; None where there is no promise.
     """
 
     name: str
+    engine: str
     work: str
     ours: Arm
     others: tuple[Arm, ...]
@@ -102,17 +104,17 @@ def compare(
         InvalidInput: fewer than 6 blocks.
     """
     check_integer(blocks, "blocks", low=6, high=1_000)
-    seconds: dict[tuple[str, str], list[float]] = {}
-    visits = [(comparison.name, arm) for comparison in comparisons for arm in comparison.arms]
+    seconds: dict[tuple[int, str], list[float]] = {}
+    visits = [(number, arm) for number, comparison in enumerate(comparisons) for arm in comparison.arms]
     with old_objects_set_aside():
         for block in range(blocks):
             order = list(visits)
             Random(f"{seed}/{block}").shuffle(order)
-            for name, arm in order:
+            for number, arm in order:
                 gc.collect()
-                seconds.setdefault((name, arm.name), []).append(arm.visit(block))
+                seconds.setdefault((number, arm.name), []).append(arm.visit(block))
                 visited()
     return [
-        ComparisonResult(comparison, {arm.name: tuple(seconds[comparison.name, arm.name]) for arm in comparison.arms})
-        for comparison in comparisons
+        ComparisonResult(comparison, {arm.name: tuple(seconds[number, arm.name]) for arm in comparison.arms})
+        for number, comparison in enumerate(comparisons)
     ]

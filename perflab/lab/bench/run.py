@@ -1,97 +1,84 @@
-"""The benches by name, and their table."""
+"""The benches by name, on each engine."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
-import pandas as pd
-
-from perflab.errors import InvalidInput
-from perflab.lab.bench.comparison import Comparison, ComparisonResult
-from perflab.lab.bench.sqlite_writes import add_watches_comparison, enqueue_comparison, update_states_comparison
+from perflab.errors import InvalidInput, MissingExtra
+from perflab.lab.bench.arms import BenchEngine, bulk_comparison
+from perflab.lab.bench.bulk_calls import (
+    BulkCall,
+    add_watches_call,
+    claim_call,
+    enqueue_call,
+    mark_done_call,
+    update_states_call,
+)
+from perflab.lab.bench.comparison import Comparison
+from perflab.lab.bench.sqlite_engine import SQLiteBench
 from perflab.lab.bench.submit import submit_comparison, whole_life_comparison
-from perflab.lab.quantities import format_seconds_interval
-from perflab.lab.sweep.environment import Environment
-from perflab.lab.workloads.flights import load_flights
 
-BATCH_SIZE = 1_000
-
-_BENCHES: dict[str, Callable[[], Comparison]] = {
-    "enqueue": lambda: enqueue_comparison(load_flights("week").flights, BATCH_SIZE),
-    "watches": lambda: add_watches_comparison(BATCH_SIZE),
-    "states": lambda: update_states_comparison(BATCH_SIZE),
-    "submit": submit_comparison,
-    "life": whole_life_comparison,
+_CALLS: Mapping[str, Callable[[], BulkCall]] = {
+    "enqueue": enqueue_call,
+    "claim": claim_call,
+    "done": mark_done_call,
+    "watches": add_watches_call,
+    "states": update_states_call,
 }
+_WITHOUT_ENGINE: Mapping[str, Callable[[], Comparison]] = {"submit": submit_comparison, "life": whole_life_comparison}
 
-BENCH_NAMES = tuple(_BENCHES)
+BENCH_NAMES = (*_CALLS, *_WITHOUT_ENGINE)
 
 
-def make_comparisons(names: Sequence[str]) -> list[Comparison]:
-    """The comparisons of some benches; of all where none is named.
+def check_bench_names(names: Sequence[str]) -> None:
+    """Refuse names of no bench.
 
     Raises:
         InvalidInput: there is no bench of a name.
     """
-    if unknown := [name for name in names if name not in _BENCHES]:
-        raise InvalidInput(f"there is no bench {', '.join(map(repr, unknown))}: use {', '.join(_BENCHES)}")
-    return [_BENCHES[name]() for name in (names or _BENCHES)]
+    if unknown := [name for name in names if name not in BENCH_NAMES]:
+        raise InvalidInput(f"there is no bench {', '.join(map(repr, unknown))}: use {', '.join(BENCH_NAMES)}")
 
 
-@dataclass(frozen=True, slots=True)
-class BenchFiles:
-    """What a bench has written."""
+@contextmanager
+def open_engines(*, sqlite: bool, postgresql: bool, url: str | None = None) -> Iterator[list[BenchEngine]]:
+    """The engines to measure on.
 
-    markdown: Path
-    samples: Path
-    environment: Path
+    Args:
+        sqlite: Whether it is one of them.
+        postgresql: The same.
+        url: Of the PostgreSQL server; None starts an embedded one with its defaults, fsync included.
+
+    Raises:
+        DatabaseUnusable: the server cannot be reached, or the embedded one does not start.
+        MissingExtra: the driver of PostgreSQL or the embedded server is not installed.
+    """
+    with ExitStack() as stack:
+        engines: list[BenchEngine] = []
+        if sqlite:
+            engines.append(SQLiteBench())
+        if postgresql:
+            try:
+                from perflab.lab.bench.postgresql_engine import open_postgres  # noqa: PLC0415  # its driver is an extra
+            except ModuleNotFoundError as error:
+                raise MissingExtra(
+                    f"PostgreSQL needs the package {error.name}: pip install 'perflab[postgres]'"
+                ) from error
+            engines.append(stack.enter_context(open_postgres(url)))
+        yield engines
 
 
-def bench_table(results: Sequence[ComparisonResult]) -> str:
-    """The results as a Markdown table, the slowest raw arms included."""
-    lines = [
-        "| operation | arm | time per item [95 %] | ours ÷ fastest other [95 %] | limit | verdict |",
-        "|---|---|---|---|---|---|",
+def make_comparisons(names: Sequence[str], engines: Sequence[BenchEngine]) -> list[Comparison]:
+    """The comparisons of some benches on all these engines; of all benches where none is named.
+
+    Raises:
+        InvalidInput: there is no bench of a name.
+    """
+    check_bench_names(names)
+    chosen = names or BENCH_NAMES
+    calls = [_CALLS[name]() for name in chosen if name in _CALLS]
+    return [
+        *(bulk_comparison(engine, call) for call in calls for engine in engines),
+        *(_WITHOUT_ENGINE[name]() for name in chosen if name in _WITHOUT_ENGINE),
     ]
-    for result in results:
-        limit = "" if result.comparison.limit is None else f"{result.comparison.limit:g}"
-        for arm in result.comparison.arms:
-            estimate = result.estimate(arm.name)
-            time = format_seconds_interval(estimate.value, estimate.low, estimate.high)
-            if arm is result.comparison.ours:
-                ratio = f"**{result.ratio.value:.2f}** [{result.ratio.low:.2f}, {result.ratio.high:.2f}]"
-                lines.append(
-                    f"| **{result.comparison.name}** | {arm.name} | {time} | {ratio} | {limit} | {result.verdict} |"
-                )
-            else:
-                mark = " (fastest)" if arm.name == result.fastest_other else ""
-                lines.append(f"| | {arm.name}{mark} | {time} | | | |")
-    return "\n".join(lines) + "\n"
-
-
-def write_bench(
-    results: Sequence[ComparisonResult], environment: Environment, folder: Path, *, blocks: int, seed: int
-) -> BenchFiles:
-    """Write the table, the seconds of every visit, and the environment into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = BenchFiles(folder / "bench.md", folder / "bench.csv", folder / "bench-environment.json")
-    works = "\n".join(f"- **{result.comparison.name}**: {result.comparison.work}." for result in results)
-    files.markdown.write_text(
-        f"# Bench\n\n{blocks} randomised complete blocks, seed {seed}; geometric means with 95 % t intervals, ratios "
-        f"paired by block. SQLite {environment['sqlite']} (WAL, synchronous=NORMAL), Python {environment['python']}, "
-        f"{environment['cpu']}, {environment['cores']} cores.\n\n{works}\n\n{bench_table(results)}",
-        encoding="utf-8",
-    )
-    pd.DataFrame(
-        [
-            {"operation": result.comparison.name, "arm": arm, "block": block, "seconds_per_item": seconds}
-            for result in results
-            for arm, values in result.seconds.items()
-            for block, seconds in enumerate(values)
-        ]
-    ).to_csv(files.samples, index=False)
-    files.environment.write_text(json.dumps(dict(environment), indent=2) + "\n", encoding="utf-8")
-    return files

@@ -92,6 +92,7 @@ def submit_comparison() -> Comparison:
     """The call alone: what a coroutine pays before it goes on."""
     return Comparison(
         name="AsyncRequestBatcher.submit",
+        engine="",
         work=f"{ITEMS:,} submits in one turn of the loop; the clock stops when the last has returned",
         ours=BatcherSubmits(whole_life=False),
         others=(BareFutures(whole_life=False),),
@@ -103,6 +104,7 @@ def whole_life_comparison() -> Comparison:
     """From submit to result, with an operation that writes nothing: the batcher's whole cost per item."""
     return Comparison(
         name="AsyncRequestBatcher, whole life",
+        engine="",
         work=f"{ITEMS:,} submits, one batch through the thread with an operation that writes nothing, all results",
         ours=BatcherSubmits(whole_life=True),
         others=(BareFutures(whole_life=True),),

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from perflab.errors import InvalidInput
+from perflab.lab.bench.bench_files import bench_table
 from perflab.lab.bench.comparison import Comparison, ComparisonResult, compare
-from perflab.lab.bench.run import bench_table
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class KnownArm:
 
 def comparison(ours: float, *others: float, limit: float | None = 1.25) -> Comparison:
     return Comparison(
-        "work", "something", KnownArm("ours", ours), tuple(KnownArm(f"other {s}", s) for s in others), limit
+        "work", "engine", "something", KnownArm("ours", ours), tuple(KnownArm(f"other {s}", s) for s in others), limit
     )
 
 
@@ -59,7 +59,7 @@ def test_the_verdict_respects_the_interval(ours: float, limit: float | None, ver
 
 def test_the_table_keeps_the_losing_arms() -> None:
     table = bench_table([run(1.1e-6, 1e-6, 2e-6)])
-    assert "| **work** | ours | 1.8" in table  # µs: 1.1 times the factors of the blocks
+    assert "| **work** | engine | ours | 1.8" in table  # µs: 1.1 times the factors of the blocks
     assert "(fastest)" in table
     assert "other 2e-06" in table
     assert "**1.10** [" in table

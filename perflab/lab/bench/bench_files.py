@@ -1,0 +1,136 @@
+"""What a bench found, as a table for people and as files for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from perflab.lab.bench.comparison import ComparisonResult
+from perflab.lab.quantities import format_seconds_interval
+from perflab.lab.sweep.environment import Environment
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRun:
+    """A bench that has run.
+
+    Attributes:
+        results: One for each comparison.
+        engines: Each with its version and its durability, for the reader.
+        environment: Of the machine and the interpreter.
+        blocks: How many there were.
+        seed: Of their orders.
+    """
+
+    results: Sequence[ComparisonResult]
+    engines: Sequence[str]
+    environment: Environment
+    blocks: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class BenchFiles:
+    """What was written.
+
+    Attributes:
+        markdown: The table.
+        samples: The seconds per item of every visit, as CSV.
+        summary: Estimates, ratios and verdicts, the engines and the environment, as JSON.
+    """
+
+    markdown: Path
+    samples: Path
+    summary: Path
+
+
+def bench_table(results: Sequence[ComparisonResult]) -> str:
+    """The results as a Markdown table, the slowest raw arms included."""
+    lines = [
+        "| operation | engine | arm | time per item [95 %] | ours ÷ fastest other [95 %] | limit | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for result in results:
+        comparison = result.comparison
+        limit = "" if comparison.limit is None else f"{comparison.limit:g}"
+        for arm in comparison.arms:
+            estimate = result.estimate(arm.name)
+            time = format_seconds_interval(estimate.value, estimate.low, estimate.high)
+            if arm is comparison.ours:
+                ratio = f"**{result.ratio.value:.2f}** [{result.ratio.low:.2f}, {result.ratio.high:.2f}]"
+                lines.append(
+                    f"| **{comparison.name}** | {comparison.engine} | {arm.name} | {time} | {ratio} | {limit} "
+                    f"| {result.verdict} |"
+                )
+            else:
+                mark = " (fastest)" if arm.name == result.fastest_other else ""
+                lines.append(f"| | | {arm.name}{mark} | {time} | | | |")
+    return "\n".join(lines) + "\n"
+
+
+def write_bench(run: BenchRun, folder: Path) -> BenchFiles:
+    """Write all there is to know of a run into a folder, which is made if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = BenchFiles(folder / "bench.md", folder / "bench.csv", folder / "bench.json")
+    files.markdown.write_text(_markdown(run), encoding="utf-8")
+    _samples(run.results).to_csv(files.samples, index=False)
+    files.summary.write_text(json.dumps(_summary(run), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return files
+
+
+def _markdown(run: BenchRun) -> str:
+    works = {result.comparison.name: result.comparison.work for result in run.results}
+    described = "\n".join(f"- **{name}**: {work}." for name, work in works.items())
+    environment = run.environment
+    versions = "; ".join((*run.engines, f"Python {environment['python']}"))
+    machine = f"{environment['cpu']}, {environment['cores']} cores"
+    return (
+        f"# Bench\n\n{run.blocks} randomised complete blocks, seed {run.seed}; geometric means with 95 % t intervals, "
+        f"ratios paired by block. {versions}; {machine}.\n\n{described}\n\n{bench_table(run.results)}"
+    )
+
+
+def _samples(results: Sequence[ComparisonResult]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "operation": result.comparison.name,
+                "engine": result.comparison.engine,
+                "arm": arm,
+                "block": block,
+                "seconds_per_item": seconds,
+            }
+            for result in results
+            for arm, values in result.seconds.items()
+            for block, seconds in enumerate(values)
+        ]
+    )
+
+
+def _summary(run: BenchRun) -> dict[str, Any]:
+    return {
+        "blocks": run.blocks,
+        "seed": run.seed,
+        "engines": list(run.engines),
+        "environment": dict(run.environment),
+        "comparisons": [
+            {
+                "operation": result.comparison.name,
+                "engine": result.comparison.engine,
+                "ours": result.comparison.ours.name,
+                "fastest_other": result.fastest_other,
+                "ratio": result.ratio.value,
+                "ratio_low": result.ratio.low,
+                "ratio_high": result.ratio.high,
+                "limit": result.comparison.limit,
+                "verdict": result.verdict,
+                "seconds_per_item": {arm.name: result.estimate(arm.name).value for arm in result.comparison.arms},
+            }
+            for result in run.results
+        ],
+    }
