@@ -39,7 +39,7 @@ def test_a_bench_says_on_which_server_it_ran(tmp_path: Path, postgres_url: str) 
         (["claims"], "there is no bench 'claims'"),
         (["life", "--blocks", "2"], "blocks is 2"),
         (["done", "--url", "postgresql:///x"], "add --engine postgresql"),
-        (["done", "--engine", "postgresql", "--url", "sqlite:///x"], "give one that begins with postgresql://"),
+        (["done", "--engine", "postgresql", "--url", "sqlite:///x"], "give a URL that begins with postgresql://"),
     ],
 )
 def test_bad_input_is_refused(

@@ -81,7 +81,9 @@ def open_postgres(url: str | None) -> Iterator[PostgresBench]:
     if url is not None:
         parsed = parse_url(url)
         if parsed.drivername not in POSTGRESQL_SCHEMES:
-            raise InvalidInput(f"the server to bench on is {redact_url(url)!r}: give a URL that begins with postgresql://")
+            raise InvalidInput(
+                f"the server to bench on is {redact_url(url)!r}: give a URL that begins with postgresql://"
+            )
         with Database.open(url):  # says what is wrong with the server
             yield PostgresBench(parsed.set(drivername="postgresql").render_as_string(hide_password=False))
         return
