@@ -11,6 +11,22 @@ from perflab.errors import InvalidInput
 
 
 def sweep(  # noqa: PLR0917  # options of a command are given by name
+    engine: Annotated[Literal["sqlite", "postgresql"], typer.Option(help="What to measure.")] = "sqlite",
+    url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            envvar="PERFLAB_URL",
+            help="Your PostgreSQL server, with --engine postgresql: in a scratch schema that is removed again, with a "
+            "CHECKPOINT before each visit where you may. Without it an embedded one is started.",
+        ),
+    ] = None,
+    added_latency_ms: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MS", help="Round trip that a proxy adds on the way to PostgreSQL; 0 adds only the proxy."
+        ),
+    ] = None,
     profile: Annotated[Literal["smoke", "quick", "full"], typer.Option(help="How much to measure.")] = "quick",
     batch_sizes: Annotated[
         str | None, typer.Option(metavar="N,N,…", help="Batch sizes instead of those of the profile.")
@@ -33,13 +49,17 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
     from dataclasses import replace
 
     from perflab.lab.sweep.findings import Findings
-    from perflab.lab.sweep.plan import parse_numbers, standard_plan
+    from perflab.lab.sweep.profiles import standard_plan
     from perflab.lab.sweep.run import run_sweep
+    from perflab.lab.sweep.server import server_label
     from perflab.lab.sweep.store import ResultsStore
 
     if not latency_target_ms > 0:
         raise InvalidInput(f"--latency-target-ms is {latency_target_ms}: it must be greater than 0")
-    plan = standard_plan(profile, seed=seed, durability=durability)
+    server = server_label(url) if engine == "postgresql" else ""
+    plan = standard_plan(profile, engine=engine, server=server, seed=seed, durability=durability)
+    if added_latency_ms is not None:
+        plan = replace(plan, added_latencies=(added_latency_ms / 1_000,))
     if batch_sizes is not None:
         sizes = tuple(parse_sizes(batch_sizes))
         plan = replace(plan, closed_loop_batch_sizes=sizes, replay_batch_sizes=sizes)
@@ -51,7 +71,7 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
     if store.parent == Path("reports"):
         store.parent.mkdir(exist_ok=True)
     with ResultsStore(store) as results:
-        report = run_sweep(plan, results)
+        report = run_sweep(plan, results, url=url)
         findings = Findings(plan, results)
         typer.echo(f"{report.measured} visits measured, {report.reused} found in {store}, in {report.seconds:.0f} s")
         recommendation = findings.recommend(latency_target_ms / 1_000)
@@ -68,9 +88,19 @@ def parse_sizes(text: str) -> list[int]:
     Raises:
         InvalidInput: one is not a whole number.
     """
-    from perflab.lab.sweep.plan import parse_numbers
-
     sizes = parse_numbers(text, "--batch-sizes")
     if fractions := [size for size in sizes if size != int(size)]:
         raise InvalidInput(f"--batch-sizes has {fractions[0]:g}: give whole numbers")
     return [int(size) for size in sizes]
+
+
+def parse_numbers(text: str, what: str) -> list[float]:
+    """Numbers of a comma-separated list.
+
+    Raises:
+        InvalidInput: one is no number.
+    """
+    try:
+        return [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise InvalidInput(f"{what} is {text!r}: give numbers separated by commas, such as 1,10,100") from None

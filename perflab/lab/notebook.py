@@ -8,7 +8,7 @@ from typing import cast, get_args
 
 from perflab.database.values import check_number
 from perflab.errors import InvalidInput
-from perflab.lab.sweep.plan import Profile
+from perflab.lab.sweep.profiles import Profile
 
 PROFILE_VARIABLE = "PERFLAB_PROFILE"
 OUTPUT_VARIABLE = "PERFLAB_OUTPUT"

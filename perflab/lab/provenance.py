@@ -37,4 +37,4 @@ def _text(name: str, value: object) -> str:
         return ", ".join(_text(name, each) for each in value) or "none"
     if isinstance(value, int) and name.endswith("bytes"):
         return f"{value:,}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"

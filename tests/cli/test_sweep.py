@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from perflab.cli import main
-from perflab.cli.sweep import parse_sizes
+from perflab.cli.sweep import parse_numbers, parse_sizes
 from perflab.errors import InvalidInput
-from perflab.lab.sweep.plan import standard_plan
+from perflab.lab.sweep.profiles import standard_plan
 from perflab.lab.sweep.store import ResultsStore
 
 
@@ -95,3 +95,9 @@ def test_sizes_of_a_list() -> None:
     assert parse_sizes("1,10, 100") == [1, 10, 100]
     with pytest.raises(InvalidInput):
         parse_sizes("1,2.5")
+
+
+def test_numbers_of_a_list() -> None:
+    assert parse_numbers("1, 2.5,10", "x") == [1.0, 2.5, 10.0]
+    with pytest.raises(InvalidInput, match="--sizes is '1,ten'"):
+        parse_numbers("1,ten", "--sizes")

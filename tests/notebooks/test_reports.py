@@ -17,7 +17,7 @@ from perflab.lab.notebook import OUTPUT_VARIABLE, PROFILE_VARIABLE
 from perflab.lab.report.notebook import read_notebook, tags
 from perflab.lab.report.run import ReportResult, run_report
 from perflab.lab.sweep.findings import Findings
-from perflab.lab.sweep.plan import standard_plan
+from perflab.lab.sweep.profiles import standard_plan
 from perflab.lab.sweep.store import ResultsStore
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"

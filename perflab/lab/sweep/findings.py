@@ -30,9 +30,15 @@ class Findings:
 
     Raises:
         StoreError: visits of the plan are missing: run the sweep first.
+        InvalidInput: the plan has several added latencies, and each has findings of its own.
     """
 
     def __init__(self, plan: SweepPlan, store: ResultsStore) -> None:
+        if len(plan.added_latencies) > 1:
+            raise InvalidInput(
+                f"the sweep {plan.name!r} adds {len(plan.added_latencies)} latencies: take the findings of one, with "
+                "plan.at(…)"
+            )
         self.plan = plan
         self.visits: pd.DataFrame = store.visits(plan)
         planned = sum(1 for _ in plan.visits())
@@ -199,6 +205,7 @@ def confirm(
     plan: SweepPlan,
     store: ResultsStore,
     *,
+    url: str | None = None,
     progress: TextIO | bool | None = True,
     measure_cell: MeasureCell = measure,
 ) -> Confirmation:
@@ -208,6 +215,7 @@ def confirm(
         recommendation: from a sweep of `plan`.
         plan: the sweep; its replay is repeated with another seed.
         store: where the new visits go.
+        url: as for `run_sweep`.
         progress: as for `run_sweep`.
         measure_cell: as for `run_sweep`.
     """
@@ -221,7 +229,7 @@ def confirm(
         replay_flush_intervals=(interval,),
         seed=plan.seed + 1,
     )
-    run_sweep(second, store, progress=progress, measure_cell=measure_cell)
+    run_sweep(second, store, url=url, progress=progress, measure_cell=measure_cell)
     points = {point.batch_size: point for point in Findings(second, store).points}
     chosen = points[size]
 

@@ -8,20 +8,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from perflab.batching.batcher import RequestBatcher
-from perflab.database.pools import Durability
 from perflab.events import Event, FlushCompleted
 from perflab.lab.statistics.percentiles import percentile
 from perflab.lab.statistics.warmup import mser5
+from perflab.lab.sweep.fresh import FreshDatabase
 from perflab.lab.sweep.plan import Cell, Mode
 from perflab.lab.sweep.subject import IngestService, Submission
+from perflab.lab.sweep.target import Target
 from perflab.lab.workloads.trace import TraceEvent
 
 FloatArray = npt.NDArray[np.float64]
@@ -86,25 +85,24 @@ class Measurement:
     """Whether the flushes reached a steady state; True also where there were too few to tell."""
     checksum: int
     tick_seconds: float
-    """One tick of the scheduler over all watches, before the measured part."""
+    """One tick of the scheduler over all watches, before the measured part and without added latency."""
+    added_round_trip: float | None
+    """What the proxy of a cell with added latency was measured to add to a round trip, before this visit."""
     flushes: tuple[Flush, ...]
 
 
-def measure(cell: Cell, part: Slice, watches: Sequence[str], *, durability: Durability) -> Measurement:
+def measure(cell: Cell, part: Slice, watches: Sequence[str], target: Target) -> Measurement:
     """Visit one cell.
 
     Raises:
         WrongAnswer: other rows are in the database than should be.
+        LabError: the proxy of the cell does not add what it should.
     """
-    with TemporaryDirectory(prefix="perflab-sweep-") as folder:
-        service = IngestService(Path(folder) / "sweep.db", watches, durability=durability)
-        try:
-            return _measure(service, cell, part)
-        finally:
-            service.close()
+    with target.fresh(cell.added_latency) as fresh:
+        return _measure(fresh, IngestService(fresh.direct, watches), cell, part)
 
 
-def _measure(service: IngestService, cell: Cell, part: Slice) -> Measurement:
+def _measure(fresh: FreshDatabase, service: IngestService, cell: Cell, part: Slice) -> Measurement:
     warm_up = service.submissions(part.warm_up)
     measured = service.submissions(part.measured)
     flushes: list[FlushCompleted] = []
@@ -113,12 +111,13 @@ def _measure(service: IngestService, cell: Cell, part: Slice) -> Measurement:
         if isinstance(event, FlushCompleted):
             flushes.append(event)
 
-    with RequestBatcher(service.database, cell.batch_size, cell.flush_interval) as batcher:
+    fresh.settle()
+    with RequestBatcher(fresh.measured, cell.batch_size, cell.flush_interval) as batcher:
         for submission in warm_up:
             batcher.submit(submission.operation, submission.item)
         batcher.flush()
         gc.collect()  # not in the measured part
-        with service.database.events.listening(keep):
+        with fresh.measured.events.listening(keep):
             if cell.mode is Mode.REPLAY and part.offsets is not None:
                 run = _replay(batcher, measured, part.offsets)
             else:
@@ -128,7 +127,15 @@ def _measure(service: IngestService, cell: Cell, part: Slice) -> Measurement:
     if metrics.failed:
         raise AssertionError(f"{metrics.failed} items failed; the check of the answer would have found it")
     checksum = service.check([*part.warm_up, *part.measured])
-    return _summary(flushes, cell, part, run, checksum=checksum, tick_seconds=service.tick.seconds)
+    return _summary(
+        flushes,
+        cell,
+        part,
+        run,
+        checksum=checksum,
+        tick_seconds=service.tick.seconds,
+        added_round_trip=fresh.added_round_trip,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +187,14 @@ def _replay(batcher: RequestBatcher, submissions: Sequence[Submission], offsets:
 
 
 def _summary(
-    events: Sequence[FlushCompleted], cell: Cell, part: Slice, run: _Run, *, checksum: int, tick_seconds: float
+    events: Sequence[FlushCompleted],
+    cell: Cell,
+    part: Slice,
+    run: _Run,
+    *,
+    checksum: int,
+    tick_seconds: float,
+    added_round_trip: float | None,
 ) -> Measurement:
     seconds, latencies = run.seconds, run.latencies
     warm_up = _warm_up(events)
@@ -219,9 +233,10 @@ def _summary(
         p99=None if rated is None else _percentile(rated, 0.99),
         lag_p99=None if run.lags is None else float(np.quantile(run.lags, 0.99)),
         steady=warm_up is not None,
+        flushes=flushes,
         checksum=checksum,
         tick_seconds=tick_seconds,
-        flushes=flushes,
+        added_round_trip=added_round_trip,
     )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from random import Random
 from typing import Literal, get_args
@@ -13,8 +13,11 @@ from typing import Literal, get_args
 from perflab.database.pools import Durability
 from perflab.database.values import check_integer, check_number
 from perflab.errors import InvalidInput
+from perflab.lab.network.link import MAX_ROUND_TRIP_SECONDS
 from perflab.lab.workloads.records import Source
 from perflab.version import __version__
+
+Engine = Literal["sqlite", "postgresql"]
 
 MEASUREMENT_VERSION = 1
 """Raised when a change makes new figures incomparable with old ones; visits of another version are measured again."""
@@ -38,9 +41,13 @@ class Cell:
     batch_size: int
     flush_interval: float
     """Seconds."""
+    added_latency: float | None = None
+    """Seconds of round trip that a proxy adds. 0 goes through the same proxy, so that only the latency differs; None
+    goes to the server directly."""
 
     def __str__(self) -> str:
-        return f"{self.mode}, batch size {self.batch_size:,}, flush interval {self.flush_interval * 1_000:g} ms"
+        setting = f"{self.mode}, batch size {self.batch_size:,}, flush interval {self.flush_interval * 1_000:g} ms"
+        return setting if self.added_latency is None else f"{setting}, {self.added_latency * 1_000:g} ms added"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,26 @@ class Visit:
     cell: Cell
 
 
+_NOT_OF_A_VISIT = frozenset(
+    {
+        *("name", "blocks", "closed_loop_batch_sizes", "replay_batch_sizes"),
+        *("replay_flush_intervals", "added_latencies"),
+    }
+)
+"""What a plan says about its extent. What a visit has of it stands in its cell."""
+
+
 @dataclass(frozen=True, slots=True)
 class SweepPlan:
     """A declared sweep. Equal plans make equal visits, in equal order.
 
     Attributes:
         name: What it is for, in results and messages.
+        engine: "sqlite" or "postgresql".
+        server: Which PostgreSQL server, as `perflab.lab.sweep.server.server_label` names it: results of one are not
+            taken for those of another.
+        added_latencies: Seconds of round trip that a proxy adds, for PostgreSQL. Each cell is measured with each of
+            them; 0 is the baseline, through the same proxy. Empty: no proxy.
         closed_loop_batch_sizes: Items; each is measured as fast as possible, with `closed_loop_flush_interval`.
         replay_batch_sizes: Items; each is replayed with each of `replay_flush_intervals` (seconds).
         closed_loop_flush_interval: Seconds; long enough that full batches decide, short enough that the rest leaves.
@@ -76,6 +97,9 @@ class SweepPlan:
     """
 
     name: str = "batch size and flush interval"
+    engine: Engine = "sqlite"
+    server: str = ""
+    added_latencies: tuple[float, ...] = ()
     closed_loop_batch_sizes: tuple[int, ...] = ()
     replay_batch_sizes: tuple[int, ...] = ()
     replay_flush_intervals: tuple[float, ...] = ()
@@ -100,25 +124,50 @@ class SweepPlan:
         check_integer(self.warm_up_items, "warm_up_items", low=0)
         check_number(self.replay_seconds, "replay_seconds", above_low=True, high=3_600.0)
         check_number(self.speed_up, "speed_up", above_low=True)
-        for name, value, kind in (("source", self.source, Source), ("durability", self.durability, Durability)):
+        choices = (
+            ("engine", self.engine, Engine),
+            ("source", self.source, Source),
+            ("durability", self.durability, Durability),
+        )
+        for name, value, kind in choices:
             if value not in get_args(kind):
                 raise InvalidInput(f"{name} is {value!r}: use one of {', '.join(map(repr, get_args(kind)))}")
+        for latency in self.added_latencies:
+            check_number(latency, "an added latency", high=MAX_ROUND_TRIP_SECONDS)
+        if self.added_latencies and self.engine == "sqlite":
+            raise InvalidInput("SQLite has no network to add latency to: use engine='postgresql', or add none")
         if not self.cells:
             raise InvalidInput("the sweep has no cell: give batch sizes, and flush intervals for a replay")
         if len(set(self.cells)) != len(self.cells):
-            raise InvalidInput("the sweep names a cell twice: remove the repeated batch size or flush interval")
+            raise InvalidInput(
+                "the sweep names a cell twice: remove the repeated batch size, flush interval or added latency"
+            )
 
     @property
     def cells(self) -> tuple[Cell, ...]:
+        latencies: tuple[float | None, ...] = self.added_latencies or (None,)
         closed = [
-            Cell(Mode.CLOSED_LOOP, size, self.closed_loop_flush_interval) for size in self.closed_loop_batch_sizes
+            Cell(Mode.CLOSED_LOOP, size, self.closed_loop_flush_interval, latency)
+            for latency in latencies
+            for size in self.closed_loop_batch_sizes
         ]
         replayed = [
-            Cell(Mode.REPLAY, size, interval)
+            Cell(Mode.REPLAY, size, interval, latency)
+            for latency in latencies
             for size in self.replay_batch_sizes
             for interval in self.replay_flush_intervals
         ]
         return (*closed, *replayed)
+
+    def at(self, added_latency: float) -> SweepPlan:
+        """The part of this plan with one added latency: its visits are those of the whole, and found under their keys.
+
+        Raises:
+            InvalidInput: the plan does not have it.
+        """
+        if added_latency not in self.added_latencies:
+            raise InvalidInput(f"the sweep {self.name!r} adds no latency of {added_latency!r} s: add it to the plan")
+        return replace(self, added_latencies=(added_latency,))
 
     def visits(self) -> Iterator[Visit]:
         """All visits in the order in which they are made: block by block, shuffled within each.
@@ -133,11 +182,7 @@ class SweepPlan:
 
     def visit_key(self, visit: Visit) -> str:
         """Hash of everything that a visit depends on; what the store has under it need not be measured again."""
-        shared = {
-            name: value
-            for name, value in asdict(self).items()
-            if name not in {"name", "blocks", "closed_loop_batch_sizes", "replay_batch_sizes", "replay_flush_intervals"}
-        }
+        shared = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_A_VISIT}
         content = {
             **shared,
             "cell": asdict(visit.cell),
@@ -146,61 +191,3 @@ class SweepPlan:
             "measurement": MEASUREMENT_VERSION,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-
-
-Profile = Literal["smoke", "quick", "full"]
-
-_STANDARD_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000)
-
-
-def standard_plan(profile: Profile, *, seed: int = 20130705, durability: Durability = "normal") -> SweepPlan:
-    """The plan of the notebook `02_batch_size_and_flush_interval`.
-
-    Args:
-        profile: "smoke" runs in seconds and proves that everything works; "quick" takes about two minutes and is fit to
-            choose a setting by; "full" takes about half an hour, over the year's trace.
-        seed: of orders and slices.
-        durability: "normal" or "full".
-    """
-    if profile == "smoke":
-        return SweepPlan(
-            closed_loop_batch_sizes=(1, 10, 100),
-            replay_batch_sizes=(1, 100),
-            replay_flush_intervals=(0.0, 0.010),
-            blocks=3,
-            closed_loop_items=300,
-            replay_seconds=0.25,
-            warm_up_items=50,
-            seed=seed,
-            durability=durability,
-        )
-    if profile == "quick":
-        return SweepPlan(
-            closed_loop_batch_sizes=_STANDARD_SIZES,
-            replay_batch_sizes=(1, 10, 100, 500, 5_000),
-            replay_flush_intervals=(0.0, 0.002, 0.010, 0.030, 0.100),
-            blocks=6,
-            seed=seed,
-            durability=durability,
-        )
-    if profile == "full":
-        return SweepPlan(
-            closed_loop_batch_sizes=_STANDARD_SIZES,
-            replay_batch_sizes=(1, 5, 20, 50, 100, 200, 500, 1_000, 5_000),
-            replay_flush_intervals=(0.0, 0.001, 0.002, 0.005, 0.010, 0.020, 0.050, 0.100),
-            blocks=12,
-            closed_loop_items=20_000,
-            replay_seconds=1.5,
-            source="year",
-            seed=seed,
-            durability=durability,
-        )
-    raise InvalidInput(f"profile is {profile!r}: use one of {', '.join(map(repr, get_args(Profile)))}")
-
-
-def parse_numbers(text: str, what: str) -> Sequence[float]:
-    """Numbers of a comma-separated list, as a command line gives them."""
-    try:
-        return [float(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise InvalidInput(f"{what} is {text!r}: give numbers separated by commas, such as 1,10,100") from None

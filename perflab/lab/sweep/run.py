@@ -24,6 +24,7 @@ from perflab.lab.sweep.plan import Cell, Mode, SweepPlan, Visit
 from perflab.lab.sweep.progress import Progress, progress_stream
 from perflab.lab.sweep.store import ResultsStore
 from perflab.lab.sweep.subject import ingest_events, watch_names
+from perflab.lab.sweep.target import open_target
 from perflab.lab.workloads.flights import load_flights
 from perflab.lab.workloads.trace import TraceEvent
 
@@ -51,6 +52,7 @@ def run_sweep(
     plan: SweepPlan,
     store: ResultsStore,
     *,
+    url: str | None = None,
     progress: TextIO | bool | None = True,
     clock: Callable[[], float] = time.perf_counter,
     measure_cell: MeasureCell = measure,
@@ -62,12 +64,15 @@ def run_sweep(
     Args:
         plan: what to measure.
         store: where results are, and go.
+        url: of the user's own PostgreSQL server, if the plan is for one.
         progress: True draws a bar where a terminal is; False draws none; a stream draws there.
         clock: seconds, for costs and their estimates.
         measure_cell: measures one cell.
 
     Raises:
-        InvalidInput: the trace is too short for a cell of the plan.
+        InvalidInput: the trace is too short for a cell of the plan, or the server is another one.
+        MissingExtra, DatabaseUnusable: the engine is not there.
+        LabError: a proxy does not add the latency that it should.
         WrongAnswer: a visit left other rows than it should have, or cells of one block differ in what they wrote.
     """
     start = clock()
@@ -78,14 +83,19 @@ def run_sweep(
     events = ingest_events(load_flights(plan.source))
     watches = watch_names(events)
     parts = Slices(plan, events)
-    run_id = store.begin_run(plan, read_environment(Path(tempfile.gettempdir())))
-    with _progress(missing, len(known), progress) as bar, old_objects_set_aside():
+    with (
+        open_target(plan, url) as target,
+        _progress(missing, len(known), progress) as bar,
+        old_objects_set_aside(),
+    ):
+        environment = {**read_environment(Path(tempfile.gettempdir())), **target.environment()}
+        run_id = store.begin_run(plan, environment)
         for visit in missing:
             began = clock()
             # Ctrl-C is heard between visits. In one it might arrive in a callback of the garbage collector, where
             # Python prints a KeyboardInterrupt and goes on.
             with interrupts_deferred():
-                measurement = measure_cell(visit.cell, parts.of(visit), watches, durability=plan.durability)
+                measurement = measure_cell(visit.cell, parts.of(visit), watches, target)
                 parts.check_same_answer(visit, measurement.checksum)
                 store.add(run_id, plan.visit_key(visit), visit, measurement)
             bar.visited(visit, clock() - began)

@@ -20,7 +20,7 @@ from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.measure import Flush, Measurement
 from perflab.lab.sweep.plan import SweepPlan, Visit
 
-STORE_VERSION = 1
+STORE_VERSION = 2
 
 _SCHEMA = """
 CREATE TABLE perflab_store (version INTEGER NOT NULL);
@@ -40,6 +40,7 @@ CREATE TABLE visits (
     mode VARCHAR NOT NULL,
     batch_size INTEGER NOT NULL,
     flush_interval DOUBLE NOT NULL,
+    added_latency DOUBLE,
     items INTEGER NOT NULL,
     seconds DOUBLE NOT NULL,
     writer_seconds DOUBLE NOT NULL,
@@ -55,6 +56,7 @@ CREATE TABLE visits (
     steady BOOLEAN NOT NULL,
     checksum BIGINT NOT NULL,
     tick_seconds DOUBLE NOT NULL,
+    added_round_trip DOUBLE,
     measured_at TIMESTAMPTZ NOT NULL
 );
 CREATE TABLE flushes (
@@ -159,6 +161,7 @@ class ResultsStore:
             "mode": str(visit.cell.mode),
             "batch_size": visit.cell.batch_size,
             "flush_interval": visit.cell.flush_interval,
+            "added_latency": visit.cell.added_latency,
             **{name: getattr(measurement, name) for name in _FIGURES},
             "measured_at": datetime.now(UTC),
         }

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
 from sqlalchemy import Column, Float, MetaData, String, Table, insert
 
 from perflab.database.database import Database
-from perflab.database.pools import Durability
 from perflab.errors import WrongAnswer
 from perflab.lab.workloads.flights import Flight, FlightData, Weather
 from perflab.lab.workloads.trace import EventKind, TraceEvent, trace
@@ -57,13 +55,12 @@ class IngestService:
     """A database with the watches of a trace, ready to be written to.
 
     Args:
-        path: Of the database file; it must not exist.
+        database: An empty one.
         watches: Names of all carrier-routes of the trace.
-        durability: "normal" or "full".
     """
 
-    def __init__(self, path: Path, watches: Sequence[str], *, durability: Durability) -> None:
-        self.database = Database.open(f"sqlite:///{path}", durability=durability)
+    def __init__(self, database: Database, watches: Sequence[str]) -> None:
+        self.database = database
         self.database.create_schema()
         with self.database.transaction() as connection:
             _metadata.create_all(connection)
@@ -73,9 +70,6 @@ class IngestService:
         # All watches are due at once: one tick enqueues a poll for each.
         self.tick = self.scheduler.tick()
         self._insert_weather = insert(WEATHER)
-
-    def close(self) -> None:
-        self.database.close()
 
     def submissions(self, events: Iterable[TraceEvent]) -> list[Submission]:
         """What has to be submitted for these events, made before the clock starts."""
@@ -102,16 +96,13 @@ class IngestService:
             WrongAnswer: rows are missing, too many, or not what was submitted.
         """
         found = {
-            "jobs": self._rows(
-                "SELECT json_extract(payload, '$.key'), priority FROM perflab_jobs WHERE queue = ? AND key IS NULL",
-                QUEUE,
-            ),
-            "ingest states": self._rows(
+            "jobs": self.database.fetch("SELECT payload ->> 'key', priority FROM perflab_jobs WHERE key IS NULL"),
+            "ingest states": self.database.fetch(
                 "SELECT watches.name, states.cursor FROM perflab_ingest_states AS states "
                 "JOIN perflab_watches AS watches ON watches.id = states.watch_id"
             ),
-            "weather rows": self._rows("SELECT key, origin FROM weather"),
-            "polls": self._rows("SELECT id, queue FROM perflab_jobs WHERE queue = ? AND key IS NOT NULL", QUEUE),
+            "weather rows": self.database.fetch("SELECT key, origin FROM weather"),
+            "polls": self.database.fetch("SELECT id, queue FROM perflab_jobs WHERE key IS NOT NULL"),
         }
         expected = _expected(events)
         polls = len(found.pop("polls"))
@@ -125,9 +116,6 @@ class IngestService:
                     f"not expected: {extra[:3]}. This visit has no time."
                 )
         return sum(checksum(rows) for rows in expected.values()) % 2**63
-
-    def _rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self.database.fetch(sql, parameters)
 
 
 def checksum(rows: Iterable[tuple[Any, ...]]) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from perflab.database.pools import Durability
 from perflab.lab.sweep.measure import Flush, Measurement, Slice
 from perflab.lab.sweep.plan import Cell, Mode
+from perflab.lab.sweep.target import Target
 
 
 def every_setting_keeps_up(_cell: Cell) -> bool:
@@ -50,9 +50,8 @@ class KnownWorld:
     def waiting(self, cell: Cell) -> float:
         return min(cell.flush_interval, cell.batch_size / self.rate)
 
-    def __call__(self, cell: Cell, part: Slice, watches: Sequence[str], *, durability: Durability) -> Measurement:
+    def __call__(self, cell: Cell, part: Slice, watches: Sequence[str], target: Target) -> Measurement:
         assert watches
-        assert durability == "normal"
         factor = self.rng.lognormvariate(0, self.noise)
         items, batch = len(part.measured), self.batch(cell)
         whole, rest = divmod(items, batch)
@@ -91,5 +90,6 @@ class KnownWorld:
             steady=True,
             checksum=items,
             tick_seconds=1e-3,
+            added_round_trip=cell.added_latency,
             flushes=flushes,
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from perflab.database.pools import Durability
 from perflab.lab.sweep.measure import Flush, Measurement, Slice
 from perflab.lab.sweep.plan import Cell, Mode
+from perflab.lab.sweep.target import Target
 
 ALPHA, BETA = 200e-6, 10e-6
 """True cost of a flush in the synthetic measurements: seconds, and seconds per item."""
@@ -20,9 +20,8 @@ class KnownCost:
         self._fail_at = fail_at
         self._failure = failure
 
-    def __call__(self, cell: Cell, part: Slice, watches: Sequence[str], *, durability: Durability) -> Measurement:
+    def __call__(self, cell: Cell, part: Slice, watches: Sequence[str], target: Target) -> Measurement:
         assert watches
-        assert durability == "normal"
         if self._failure is not None and len(self.visited) == self._fail_at:
             raise self._failure
         self.visited.append(cell)
@@ -53,5 +52,6 @@ class KnownCost:
             steady=True,
             checksum=items,
             tick_seconds=0.001,
+            added_round_trip=cell.added_latency,
             flushes=flushes,
         )

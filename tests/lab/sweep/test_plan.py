@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from perflab.errors import InvalidInput
-from perflab.lab.sweep.plan import Mode, SweepPlan, parse_numbers, standard_plan
+from perflab.lab.sweep.plan import Mode, SweepPlan
+from perflab.lab.sweep.profiles import latency_plan, standard_plan
 
 
 def test_every_block_visits_every_cell_once_in_an_order_of_its_own(plan: SweepPlan) -> None:
@@ -32,11 +33,15 @@ def test_more_blocks_keep_the_first_ones_and_their_keys(plan: SweepPlan) -> None
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 2}, {"durability": "full"}, {"closed_loop_items": 500}, {"source": "year"}]
+    "change",
+    [
+        *({"seed": 2}, {"durability": "full"}, {"closed_loop_items": 500}, {"source": "year"}),
+        *({"engine": "postgresql"}, {"server": "embedded"}, {"engine": "postgresql", "added_latencies": (0.0,)}),
+    ],
 )
 def test_what_changes_a_measurement_changes_its_key(plan: SweepPlan, change: dict[str, Any]) -> None:
-    visit = next(plan.visits())
-    assert replace(plan, **change).visit_key(visit) != plan.visit_key(visit)
+    changed = replace(plan, **change)
+    assert changed.visit_key(next(changed.visits())) != plan.visit_key(next(plan.visits()))
 
 
 def test_keys_are_unique(plan: SweepPlan) -> None:
@@ -72,6 +77,11 @@ def test_quick_covers_the_grid() -> None:
         ({"speed_up": 0.0}, "speed_up is 0.0"),
         ({"durability": "lazy"}, "durability is 'lazy': use one of 'normal', 'full'"),
         ({"source": "decade"}, "source is 'decade'"),
+        ({"engine": "mysql"}, "engine is 'mysql': use one of 'sqlite', 'postgresql'"),
+        ({"added_latencies": (0.0,)}, "SQLite has no network to add latency to"),
+        ({"engine": "postgresql", "added_latencies": (0.0, 0.0)}, "names a cell twice"),
+        ({"engine": "postgresql", "added_latencies": (-0.001,)}, "an added latency is -0.001"),
+        ({"engine": "postgresql", "added_latencies": (61.0,)}, "an added latency is 61.0"),
     ],
 )
 def test_a_bad_plan_is_refused(plan: SweepPlan, change: dict[str, Any], message: str) -> None:
@@ -84,7 +94,26 @@ def test_an_unknown_profile_is_refused() -> None:
         standard_plan("slow")  # type: ignore[arg-type]
 
 
-def test_numbers_of_a_list() -> None:
-    assert parse_numbers("1, 2.5,10", "x") == [1.0, 2.5, 10.0]
-    with pytest.raises(InvalidInput, match="--sizes is '1,ten'"):
-        parse_numbers("1,ten", "--sizes")
+@pytest.mark.parametrize("profile", ["smoke", "quick", "full"])
+def test_a_latency_plan_has_every_batch_size_at_every_latency(profile: Any) -> None:
+    plan = latency_plan(profile, (0.0, 0.002), server="embedded")
+    assert plan.engine == "postgresql"
+    sizes = {latency: [cell.batch_size for cell in plan.at(latency).cells] for latency in plan.added_latencies}
+    assert sizes[0.0] == sizes[0.002]
+    assert sizes[0.0][0] == 1
+    assert len(sizes[0.0]) >= 3  # a cost model needs them
+
+
+def test_a_latency_plan_needs_a_baseline() -> None:
+    with pytest.raises(InvalidInput, match=r"the added latencies are \(0.002,\): add 0"):
+        latency_plan("smoke", (0.002,), server="embedded")
+
+
+def test_the_part_of_a_plan_with_one_latency_has_the_same_visits() -> None:
+    plan = latency_plan("smoke", (0.0, 0.002), server="embedded")
+    keys = {plan.visit_key(visit) for visit in plan.visits()}
+    parts = [{part.visit_key(visit) for visit in part.visits()} for part in map(plan.at, plan.added_latencies)]
+    assert parts[0] | parts[1] == keys
+    assert not parts[0] & parts[1]
+    with pytest.raises(InvalidInput, match=r"adds no latency of 0.5 s"):
+        plan.at(0.5)

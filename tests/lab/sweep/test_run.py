@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from perflab.errors import InvalidInput, WrongAnswer
+from perflab.lab.sweep.findings import Findings
 from perflab.lab.sweep.measure import Measurement
 from perflab.lab.sweep.plan import Mode, SweepPlan, Visit
 from perflab.lab.sweep.run import Slices, run_sweep
+from perflab.lab.sweep.server import server_label
 from perflab.lab.sweep.store import ResultsStore
 from perflab.lab.sweep.subject import ingest_events
 from perflab.lab.workloads.flights import load_flights
@@ -108,3 +110,26 @@ def test_progress_is_silent_without_a_terminal(
     assert not sys.stderr.isatty()
     run_sweep(plan, store, measure_cell=KnownCost())
     assert capsys.readouterr().err == ""
+
+
+def test_a_sweep_of_the_users_server_is_in_the_store_without_its_url(store: ResultsStore, postgres_url: str) -> None:
+    plan = SweepPlan(
+        engine="postgresql",
+        server=server_label(postgres_url),
+        closed_loop_batch_sizes=(1, 10, 50),
+        added_latencies=(0.0, 0.005),
+        blocks=2,
+        closed_loop_items=50,
+        warm_up_items=5,
+    )
+    assert run_sweep(plan, store, url=postgres_url, progress=False).measured == 12
+    assert run_sweep(plan, store, url=postgres_url, progress=False).measured == 0
+    visits = store.visits(plan)
+    assert (visits["round_trips"] * visits["mean_batch"] == visits["items"]).all()  # one for each flush
+    off = (visits["added_round_trip"] - visits["added_latency"]).abs()
+    assert (off <= visits["added_latency"] * 0.25 + 0.0002).all()
+    near, far = (Findings(plan.at(latency), store) for latency in plan.added_latencies)
+    assert far.cost_model.alpha.value > near.cost_model.alpha.value + 0.004
+    with pytest.raises(InvalidInput, match=r"adds 2 latencies: take the findings of one, with plan.at"):
+        Findings(plan, store)
+    assert not any(secret in store.runs().to_csv() for secret in (postgres_url, "postgres@", "host="))

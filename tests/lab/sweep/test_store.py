@@ -12,6 +12,7 @@ from perflab.errors import StoreError
 from perflab.lab.sweep.measure import Slice
 from perflab.lab.sweep.plan import SweepPlan
 from perflab.lab.sweep.run import run_sweep
+from perflab.lab.sweep.sqlite_target import SQLiteTarget
 from perflab.lab.sweep.store import ResultsStore
 from perflab.lab.sweep.subject import ingest_events
 from perflab.lab.workloads.flights import load_flights
@@ -45,7 +46,7 @@ def test_a_visit_is_there_whole_or_not_at_all(plan: SweepPlan, store: ResultsSto
     key = plan.visit_key(visit)
     before = len(store.flushes(plan))
     events = ingest_events(load_flights("week"))[:100]
-    measurement = KnownCost()(visit.cell, Slice((), events), ["x"], durability="normal")
+    measurement = KnownCost()(visit.cell, Slice((), events), ["x"], SQLiteTarget("normal"))
     with pytest.raises(duckdb.ConstraintException):
         store.add("run", key, visit, measurement)
     assert len(store.flushes(plan)) == before
@@ -79,7 +80,7 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     ResultsStore(path).close()
     with duckdb.connect(str(path)) as connection:
         connection.execute("UPDATE perflab_store SET version = 0")
-    with pytest.raises(StoreError, match="has version 0, and this perflab reads version 1: start a new store"):
+    with pytest.raises(StoreError, match="has version 0, and this perflab reads version 2: start a new store"):
         ResultsStore(path)
 
 

@@ -1,0 +1,50 @@
+"""What a sweep measures: an engine that gives each visit a database of its own.
+
+This is the seam between the sweep and the engines: a new engine is a `Target`, and a line in `open_target`.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from perflab.errors import InvalidInput
+from perflab.lab.sweep.environment import Environment
+from perflab.lab.sweep.fresh import FreshDatabase
+from perflab.lab.sweep.plan import SweepPlan
+from perflab.lab.sweep.server import server_label
+from perflab.lab.sweep.sqlite_target import SQLiteTarget
+
+
+class Target(Protocol):
+    """An engine, ready to be measured."""
+
+    def fresh(self, added_latency: float | None) -> AbstractContextManager[FreshDatabase]:
+        """An empty database, which is gone after the block.
+
+        Args:
+            added_latency: seconds of round trip to add; None for no proxy.
+        """
+
+    def environment(self) -> Environment:
+        """The version and the settings of the engine. Holds no host name, user name, path or password."""
+
+
+def open_target(plan: SweepPlan, url: str | None = None) -> AbstractContextManager[Target]:
+    """What a plan measures, for as long as the block lasts.
+
+    Args:
+        plan: its engine, its durability, and the name of its server.
+        url: of the user's own PostgreSQL server. Everything happens in a scratch schema there, which is removed again.
+            None: SQLite, or an embedded server.
+
+    Raises:
+        InvalidInput: the plan is for another server.
+    """
+    if plan.engine == "sqlite":
+        return nullcontext(SQLiteTarget(plan.durability))
+    if plan.server != server_label(url):
+        raise InvalidInput(f"the plan is for the server {plan.server!r}, and the URL leads to {server_label(url)!r}")
+    from perflab.lab.sweep.postgresql_target import open_postgresql  # noqa: PLC0415  # its driver is an extra
+
+    return open_postgresql(url, plan.durability)
