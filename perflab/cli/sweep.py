@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,9 +16,9 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
         str | None,
         typer.Option(
             metavar="URL",
-            envvar="PERFLAB_URL",
-            help="Your PostgreSQL server, with --engine postgresql: in a scratch schema that is removed again, with a "
-            "CHECKPOINT before each visit where you may. Without it an embedded one is started.",
+            help="Your PostgreSQL server, with --engine postgresql; or set PERFLAB_URL, which is safer for a password. "
+            "It is measured in a scratch schema that is removed again, with a CHECKPOINT before each visit where you "
+            "may. Without it an embedded server is started.",
         ),
     ] = None,
     added_latency_ms: Annotated[
@@ -51,23 +51,16 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
     from perflab.lab.sweep.findings import Findings
     from perflab.lab.sweep.profiles import standard_plan
     from perflab.lab.sweep.run import run_sweep
-    from perflab.lab.sweep.server import server_label
+    from perflab.lab.sweep.server import own_server_url, server_label
     from perflab.lab.sweep.store import ResultsStore
 
     if not latency_target_ms > 0:
         raise InvalidInput(f"--latency-target-ms is {latency_target_ms}: it must be greater than 0")
-    server = server_label(url) if engine == "postgresql" else ""
-    plan = standard_plan(profile, engine=engine, server=server, seed=seed, durability=durability)
-    if added_latency_ms is not None:
-        plan = replace(plan, added_latencies=(added_latency_ms / 1_000,))
-    if batch_sizes is not None:
-        sizes = tuple(parse_sizes(batch_sizes))
-        plan = replace(plan, closed_loop_batch_sizes=sizes, replay_batch_sizes=sizes)
-    if flush_intervals_ms is not None:
-        intervals = parse_numbers(flush_intervals_ms, "--flush-intervals-ms")
-        plan = replace(plan, replay_flush_intervals=tuple(interval / 1_000 for interval in intervals))
-    if blocks is not None:
-        plan = replace(plan, blocks=blocks)
+    if url is not None and engine == "sqlite":
+        raise InvalidInput("--url names a PostgreSQL server: add --engine postgresql")
+    url = url or own_server_url(engine)
+    plan = standard_plan(profile, engine=engine, server=server_label(engine, url), seed=seed, durability=durability)
+    plan = replace(plan, **chosen(batch_sizes, flush_intervals_ms, added_latency_ms, blocks))
     if store.parent == Path("reports"):
         store.parent.mkdir(exist_ok=True)
     with ResultsStore(store) as results:
@@ -82,6 +75,22 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
         raise typer.Exit(1)
 
 
+def chosen(
+    batch_sizes: str | None, flush_intervals_ms: str | None, added_latency_ms: float | None, blocks: int | None
+) -> dict[str, Any]:
+    """The parts of a plan that options give, in place of those of the profile."""
+    changes: dict[str, Any] = {}
+    if batch_sizes is not None:
+        changes["closed_loop_batch_sizes"] = changes["replay_batch_sizes"] = tuple(parse_sizes(batch_sizes))
+    if flush_intervals_ms is not None:
+        changes["replay_flush_intervals"] = parse_milliseconds(flush_intervals_ms, "--flush-intervals-ms")
+    if added_latency_ms is not None:
+        changes["added_latencies"] = (added_latency_ms / 1_000,)
+    if blocks is not None:
+        changes["blocks"] = blocks
+    return changes
+
+
 def parse_sizes(text: str) -> list[int]:
     """Batch sizes of a comma-separated list.
 
@@ -92,6 +101,15 @@ def parse_sizes(text: str) -> list[int]:
     if fractions := [size for size in sizes if size != int(size)]:
         raise InvalidInput(f"--batch-sizes has {fractions[0]:g}: give whole numbers")
     return [int(size) for size in sizes]
+
+
+def parse_milliseconds(text: str, what: str) -> tuple[float, ...]:
+    """Times of a comma-separated list, as seconds.
+
+    Raises:
+        InvalidInput: one is no number.
+    """
+    return tuple(milliseconds / 1_000 for milliseconds in parse_numbers(text, what))
 
 
 def parse_numbers(text: str, what: str) -> list[float]:

@@ -20,12 +20,14 @@ def own_server_url(engine: Engine) -> str | None:
     return (os.environ.get(URL_VARIABLE) or None) if engine == "postgresql" else None
 
 
-def server_label(url: str | None) -> str:
-    """The name of a server in plans and reports: which one it is, without saying where.
+def server_label(engine: Engine, url: str | None) -> str:
+    """The name of a server in plans and reports: which one it is, without saying where. SQLite has none.
 
     Raises:
         InvalidInput: it is no URL of one PostgreSQL server.
     """
+    if engine == "sqlite":
+        return ""
     if url is None:
         return EMBEDDED
     where = f"{server_address(url)}/{make_url(url).database}"

@@ -43,8 +43,8 @@ def open_target(plan: SweepPlan, url: str | None = None) -> AbstractContextManag
     """
     if plan.engine == "sqlite":
         return nullcontext(SQLiteTarget(plan.durability))
-    if plan.server != server_label(url):
-        raise InvalidInput(f"the plan is for the server {plan.server!r}, and the URL leads to {server_label(url)!r}")
+    if plan.server != (found := server_label(plan.engine, url)):
+        raise InvalidInput(f"the plan is for the server {plan.server!r}, and the URL leads to {found!r}")
     from perflab.lab.sweep.postgresql_target import open_postgresql  # noqa: PLC0415  # its driver is an extra
 
     return open_postgresql(url, plan.durability)

@@ -115,7 +115,7 @@ def test_progress_is_silent_without_a_terminal(
 def test_a_sweep_of_the_users_server_is_in_the_store_without_its_url(store: ResultsStore, postgres_url: str) -> None:
     plan = SweepPlan(
         engine="postgresql",
-        server=server_label(postgres_url),
+        server=server_label("postgresql", postgres_url),
         closed_loop_batch_sizes=(1, 10, 50),
         added_latencies=(0.0, 0.005),
         blocks=2,
