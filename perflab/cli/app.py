@@ -11,6 +11,7 @@ from __future__ import annotations
 import typer
 
 from perflab.cli.bench import bench
+from perflab.cli.db import db
 from perflab.cli.report import report
 from perflab.cli.sweep import sweep
 from perflab.version import __version__
@@ -43,3 +44,4 @@ def perflab(
 app.command()(sweep)
 app.command()(report)
 app.command()(bench)
+app.add_typer(db, name="db")

@@ -212,6 +212,11 @@ class Database:
         return self._pools.dialect
 
     @property
+    def most_connections(self) -> int:
+        """How many connections it opens at the most."""
+        return self._pools.most_connections
+
+    @property
     def round_trips_of_one(self) -> int:
         """The least round trips that one write alone costs here: what batching is compared with."""
         return self._pools.round_trips_of_one

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy import Dialect, Engine
+from sqlalchemy.pool import QueuePool
 
 Durability = Literal["normal", "full"]
 
@@ -36,6 +37,11 @@ class Pools:
     """Only one thread can be in a writing transaction: a second one in the same thread would wait for itself."""
     release: Callable[[], None] = lambda: None
     """Called when the connections are closed: an embedded server may stop then."""
+
+    @property
+    def most_connections(self) -> int:
+        """How many connections it opens at the most."""
+        return sum(engine.pool.size() for engine in {self.writer, self.reader} if isinstance(engine.pool, QueuePool))
 
     def close(self, *, is_ours: bool) -> None:
         """Close all connections; those of a parent process are only forgotten."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SCHEMA_REVISION = "0001"
 """The newest revision in `migrations/versions`; a test holds the two together."""
+MIGRATIONS = str(Path(__file__).parent / "migrations")
 VERSION_TABLE = "perflab_schema"
 """Not Alembic's default name, so that perflab can live in a database that has migrations of its own."""
 
@@ -30,8 +31,18 @@ def current_revision(connection: Connection) -> str | None:
     return revision
 
 
-def upgrade(database: Database) -> None:
+def known_revisions() -> frozenset[str]:
+    """All revisions that this version knows, old ones included."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415  # slow to import, and seldom needed
+
+    return frozenset(script.revision for script in ScriptDirectory(MIGRATIONS).walk_revisions())
+
+
+def upgrade(database: Database) -> str | None:
     """Run the missing migrations in one transaction; two processes that start together do it once.
+
+    Returns:
+        The revision that was there before; None where there were no tables. Now it is `SCHEMA_REVISION`.
 
     Raises:
         DatabaseUnusable: the tables belong to a newer perflab.
@@ -40,18 +51,16 @@ def upgrade(database: Database) -> None:
     with database.transaction() as connection, TypedErrors("creating perflab's tables"):
         revision = current_revision(connection)
         if revision == SCHEMA_REVISION:
-            return
+            return revision
         from alembic import command  # noqa: PLC0415  # slow to import, and needed only when something is missing
-        from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-        config = migration_config(connection)
-        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-        if revision is not None and revision not in known:
+        if revision is not None and revision not in known_revisions():
             raise DatabaseUnusable(
                 f"{database.url!r} has perflab's tables in revision {revision!r}, which this version does not know: "
                 "upgrade perflab, or open another database"
             )
-        command.upgrade(config, "head")
+        command.upgrade(migration_config(connection), "head")
+    return revision
 
 
 def migration_config(connection: Connection) -> Config:
@@ -59,8 +68,7 @@ def migration_config(connection: Connection) -> Config:
     from alembic.config import Config  # noqa: PLC0415  # slow to import, see above
 
     config = Config()
-    migrations = str(Path(__file__).parent / "migrations")
-    config.set_main_option("script_location", migrations.replace("%", "%%"))  # else it would be interpolated
+    config.set_main_option("script_location", MIGRATIONS.replace("%", "%%"))  # else it would be interpolated
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config

@@ -219,7 +219,7 @@ def _set_up_writing(
         connection.execute(f"PRAGMA user_version = {version}")  # BEGIN alone is allowed where writing is not
         connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
-        if not _is_busy(error):
+        if not is_busy(error):
             raise
     connection.execute(f"PRAGMA busy_timeout = {round(busy_timeout * 1000)}")
 
@@ -234,12 +234,12 @@ def _turn_log_on(connection: SQLiteConnection) -> str:
         try:
             return str(connection.execute(TURN_LOG_ON).fetchone()[0])
         except sqlite3.OperationalError as error:
-            if not _is_busy(error):
+            if not is_busy(error):
                 raise
         connection.execute(BEGIN)
         connection.execute("ROLLBACK")
     return str(connection.execute(TURN_LOG_ON).fetchone()[0])
 
 
-def _is_busy(error: sqlite3.OperationalError) -> bool:
+def is_busy(error: sqlite3.OperationalError) -> bool:
     return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY

@@ -7,7 +7,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -41,5 +41,6 @@ def leaving_no_process(directory: Path) -> Iterator[Path]:
     yield directory
     left_over = processes_of(directory)
     for process_id in left_over:
-        os.kill(process_id, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it was on its way out
+            os.kill(process_id, signal.SIGKILL)
     assert not left_over
