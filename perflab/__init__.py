@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from perflab.batching.inserter import BulkInserter, InsertReport
     from perflab.batching.metrics import BatchingMetrics
     from perflab.batching.retry import RetryPolicy
+    from perflab.batching.sizing.aimd import AimdSizing
+    from perflab.batching.sizing.cost_model import CostModelSizing
+    from perflab.batching.sizing.fixed import FixedSizing
     from perflab.database.database import Database
     from perflab.database.operation import Operation
     from perflab.errors import PerflabError
@@ -27,12 +30,15 @@ if TYPE_CHECKING:
     from perflab.scheduler.watch import IngestState, TickReport, Watch
 
 _HOME = {
+    "AimdSizing": "perflab.batching.sizing.aimd",
     "AsyncRequestBatcher": "perflab.batching.async_batcher",
     "Backoff": "perflab.queue.backoff",
     "BatchingMetrics": "perflab.batching.metrics",
     "BulkInserter": "perflab.batching.inserter",
+    "CostModelSizing": "perflab.batching.sizing.cost_model",
     "Database": "perflab.database.database",
     "DrainReport": "perflab.batching.batcher",
+    "FixedSizing": "perflab.batching.sizing.fixed",
     "IngestState": "perflab.scheduler.watch",
     "InsertReport": "perflab.batching.inserter",
     "Job": "perflab.queue.job",
@@ -51,12 +57,15 @@ _HOME = {
 }
 
 __all__ = [
+    "AimdSizing",
     "AsyncRequestBatcher",
     "Backoff",
     "BatchingMetrics",
     "BulkInserter",
+    "CostModelSizing",
     "Database",
     "DrainReport",
+    "FixedSizing",
     "IngestState",
     "InsertReport",
     "Job",

@@ -20,11 +20,13 @@ class Cause(StrEnum):
     """Why a batch left."""
 
     COUNT = "count"
-    """It held `batch_size` items."""
+    """It held `batch_size` items, or as many as the sizing policy calls enough."""
     BYTES = "bytes"
     """It held `batch_bytes` bytes."""
     AGE = "age"
     """Its oldest item had waited `flush_interval` seconds."""
+    IDLE = "idle"
+    """The writer was idle, and the sizing policy expected nothing worth waiting for any longer."""
     MEMORY = "memory"
     """The buffer was at `max_pending`: waiting longer would only block producers."""
     BARRIER = "barrier"
@@ -55,7 +57,7 @@ class FlushCompleted:
     delivered: int
     """Items that are in the database after it."""
     capacity: int
-    """Batch size in force when the batch left."""
+    """The most items that a batch could take when it left."""
     bytes: int
     """Payload bytes, where `batch_bytes` or `max_pending_bytes` asked for them to be measured; else 0."""
     seconds: float
@@ -71,6 +73,8 @@ class FlushCompleted:
     outcome: Outcome
     attempt: int
     """1 for the first attempt."""
+    too_much: bool = False
+    """Whether an attempt was refused for its size or ran into a timeout, so that a smaller batch may get through."""
 
 
 @dataclass(frozen=True, slots=True)

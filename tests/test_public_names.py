@@ -5,12 +5,15 @@ from __future__ import annotations
 import perflab
 
 NAMES = [
+    "AimdSizing",
     "AsyncRequestBatcher",
     "Backoff",
     "BatchingMetrics",
     "BulkInserter",
+    "CostModelSizing",
     "Database",
     "DrainReport",
+    "FixedSizing",
     "IngestState",
     "InsertReport",
     "Job",

@@ -9,17 +9,22 @@ passing reason goes back to the front, in the order of the numbers. That order n
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from math import inf
 from operator import attrgetter
 from typing import Generic, TypeVar
 
 from perflab.batching.limits import Limits
+from perflab.batching.sizing.fixed import FixedPolicy
+from perflab.batching.sizing.policy import Demand, Explanation, Observation, SizingPolicy, Target
 from perflab.errors import LifecycleError
-from perflab.events import Cause
+from perflab.events import Cause, FlushCompleted
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -52,6 +57,8 @@ class Batch(Generic[T]):
     bytes: int
     capacity: int
     cause: Cause
+    left: float
+    """When it was taken, on the clock of the accumulator."""
     waited: float
     """Seconds that the oldest item had waited."""
     attempt: int
@@ -59,10 +66,17 @@ class Batch(Generic[T]):
 
 
 class Accumulator(Generic[T]):
-    """Collects items until a batch is due. Not safe to share between threads: its shell holds the lock."""
+    """Collects items until a batch is due. Not safe to share between threads: its shell holds the lock.
 
-    def __init__(self, limits: Limits) -> None:
+    Args:
+        limits: the bounds of a batch and of the buffer.
+        sizing: chooses the target of each batch within these bounds; None: the bounds are the target.
+    """
+
+    def __init__(self, limits: Limits, sizing: SizingPolicy | None = None) -> None:
         self.limits = limits
+        self._sizing = sizing or FixedPolicy(limits)
+        self._target = self._bounded(self._sizing.target(Demand(0.0, 0, 0)))
         self._waiting: deque[Entry[T]] = deque()
         self._waiting_bytes = 0
         self._in_flight: list[Batch[T]] = []
@@ -92,6 +106,11 @@ class Accumulator(Generic[T]):
     def in_flight(self) -> int:
         """Items of batches that are not settled."""
         return self._in_flight_items
+
+    @property
+    def target(self) -> Target:
+        """What the next batch should look like."""
+        return self._target
 
     @property
     def closing(self) -> bool:
@@ -124,6 +143,15 @@ class Accumulator(Generic[T]):
         self._waiting.append(Entry(item, size, now, self._next_number))
         self._next_number += 1
 
+    @property
+    def added_what_matters(self) -> bool:
+        """Whether the item that was just added may have changed when the next batch leaves."""
+        waiting, target = len(self._waiting), self._target
+        if waiting in (1, target.enough) or self.limits.measures_bytes:
+            return True
+        # A sum of ages grows with every item. Looking when their number has doubled is often enough, and cheap.
+        return target.summed_age_seconds is not None and not waiting & (waiting - 1)
+
     def flush(self) -> int:
         """Make everything accepted so far due, and return the ticket to ask `reached` with."""
         self._barrier = self._next_number
@@ -149,7 +177,7 @@ class Accumulator(Generic[T]):
         limits = self.limits
         if waiting[0].cause is not None:  # it was due once, and stays so
             return waiting[0].cause
-        if len(waiting) >= limits.batch_size:
+        if len(waiting) >= self._target.enough:
             return Cause.COUNT
         if limits.batch_bytes is not None and self._waiting_bytes >= limits.batch_bytes:
             return Cause.BYTES
@@ -161,6 +189,8 @@ class Accumulator(Generic[T]):
             return Cause.AGE
         if self.room <= 0:
             return Cause.MEMORY
+        if now >= self._idle_due():
+            return Cause.IDLE
         return None
 
     def next_due(self) -> float | None:
@@ -168,9 +198,20 @@ class Accumulator(Generic[T]):
         if not self._waiting:
             return None
         oldest = self._waiting[0].arrived
-        at_age = oldest + self.limits.flush_interval
-        # All causes but age hold at once or not until something else happens.
-        return max(self._resume_at, oldest if self.due(max(oldest, self._resume_at)) else at_age)
+        in_time = min(oldest + self.limits.flush_interval, self._idle_due())
+        # All causes but those of time hold at once or not until something else happens.
+        return max(self._resume_at, oldest if self.due(max(oldest, self._resume_at)) else in_time)
+
+    def _idle_due(self) -> float:
+        """When what waits has waited as long as the target says. Call it only when something waits."""
+        waiting, target = self._waiting, self._target
+        oldest = waiting[0].arrived
+        at_age = oldest + target.wait_seconds
+        if target.summed_age_seconds is None:
+            return at_age
+        # Counted from the oldest, so that a small sum does not drown in a large clock.
+        later = sum(entry.arrived - oldest for entry in waiting)
+        return min(at_age, oldest + (target.summed_age_seconds + later) / len(waiting))
 
     def take(self, now: float) -> Batch[T] | None:
         """The batch that is due, which is then in flight until `settle`; None if none is."""
@@ -178,7 +219,7 @@ class Accumulator(Generic[T]):
         if cause is None:
             return None
         limits, waiting = self.limits, self._waiting
-        count = min(len(waiting), limits.batch_size)
+        count = min(len(waiting), self._target.items)
         if limits.batch_bytes is None or self._waiting_bytes <= limits.batch_bytes:
             entries = [waiting.popleft() for _ in range(count)]
         else:
@@ -195,8 +236,9 @@ class Accumulator(Generic[T]):
         batch = Batch(
             entries=entries,
             bytes=batch_bytes,
-            capacity=limits.batch_size,
+            capacity=self._target.items,
             cause=cause,
+            left=now,
             waited=max(0.0, now - entries[0].arrived),
             attempt=entries[0].attempts,
         )
@@ -227,6 +269,35 @@ class Accumulator(Generic[T]):
         while self._waiting and self._waiting[0].number < returned[-1].number:
             older.append(self._waiting.popleft())
         self._waiting.extendleft(reversed(list(merge(older, returned, key=_by_number))))
+
+    def learn(self, batch: Batch[T], flush: FlushCompleted | None, now: float) -> None:
+        """A batch has ended and is settled: have the sizing policy learn from it and choose the next target.
+
+        Args:
+            batch: from `take`.
+            flush: how it ended; None where nothing was sent.
+            now: when it ended.
+        """
+        try:
+            if flush is not None:
+                self._sizing.observe(Observation.of(flush, now - batch.left))
+            target = self._sizing.target(Demand(now, self._next_number, len(self._waiting)))
+        except Exception:  # a faulty policy must not strand what waits
+            logger.exception("the sizing policy failed: batches are as large as stated from now on")
+            self._sizing = FixedPolicy(self.limits)
+            target = self._sizing.target(Demand(now, 0, 0))
+        self._target = self._bounded(target)
+
+    def _bounded(self, target: Target) -> Target:
+        """The target within the limits, whatever the policy says."""
+        if 1 <= target.enough <= target.items <= self.limits.batch_size:
+            return target
+        items = max(1, min(target.items, self.limits.batch_size))
+        return replace(target, items=items, enough=max(1, min(target.enough, items)))
+
+    def explain(self) -> Explanation:
+        """Why the target is what it is."""
+        return self._sizing.explain()
 
     def abandon(self) -> list[Entry[T]]:
         """Take out everything that waits, to be reported as not delivered."""

@@ -18,6 +18,8 @@ from perflab.batching.limits import make_limits
 from perflab.batching.loop_writer import LoopWriter
 from perflab.batching.metrics import BatchingMetrics, FlushTally
 from perflab.batching.retry import RetryPolicy
+from perflab.batching.sizing.choice import SizingChoice, start_sizing
+from perflab.batching.sizing.policy import Explanation
 from perflab.database.core_write import CoreStatement, CoreWrites, Row
 from perflab.database.database import Database
 from perflab.database.operation import Operation
@@ -56,6 +58,7 @@ class AsyncRequestBatcher:
         max_pending_bytes: int | None = None,
         overflow: Overflow = "block",
         retry: RetryPolicy | None = None,
+        sizing: SizingChoice = "fixed",
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
@@ -66,10 +69,9 @@ class AsyncRequestBatcher:
         self._overflow = overflow
         self._clock = clock
         self._core_writes = CoreWrites(database.dialect)
-        self._delivery = Delivery(
-            database, retry or RetryPolicy(), start=_start, clock=clock, random=random or Random()
-        )
-        self._accumulator: Accumulator[Submission] = Accumulator(limits)
+        random = random or Random()
+        self._delivery = Delivery(database, retry or RetryPolicy(), start=_start, clock=clock, random=random)
+        self._accumulator: Accumulator[Submission] = Accumulator(limits, start_sizing(sizing, limits, random.random))
         self._tally = FlushTally()
         self._credit = 0
         self._arrivals: list[Arrival] = []
@@ -145,10 +147,11 @@ class AsyncRequestBatcher:
 
     def _submits_without_a_look(self, room: int) -> int:
         if room <= 0:  # they stand in line, and there is nothing to see until a batch is written
-            return self._limits.batch_size
+            return self._accumulator.target.items
         if self._limits.max_pending_bytes is not None:
             return 1  # the next item may be large
-        to_full_batch = self._limits.batch_size - self._accumulator.waiting
+        # Within a turn only a full batch leaves: what else comes in it comes at no cost of waiting.
+        to_full_batch = self._accumulator.target.items - self._accumulator.waiting
         return room if self._writing or to_full_batch <= 0 else min(room, to_full_batch)
 
     def _end_turn(self) -> None:
@@ -274,6 +277,10 @@ class AsyncRequestBatcher:
         """What the batcher did so far; items in line count as pending."""
         return self._tally.metrics(self._accumulator.pending + len(self._arrivals))
 
+    def explain(self) -> Explanation:
+        """Why batches have the size and the wait that they have now."""
+        return self._accumulator.explain()
+
     # -- batches leave -------------------------------------------------------------------------------------------------
 
     def _write_next(self) -> None:
@@ -314,6 +321,7 @@ class AsyncRequestBatcher:
         given_up = written.undecided if self._gave_up else []
         abandon(entry.item.future for entry in given_up)
         self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)
+        self._accumulator.learn(batch, written.flush, self._clock())
         self._tally.add(written.flush, failed=len(written.failed) + len(given_up))
 
     async def _wait_until(self, reached: Callable[[], bool]) -> None:

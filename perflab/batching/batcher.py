@@ -29,6 +29,8 @@ from perflab.batching.interrupts import interrupts_deferred
 from perflab.batching.limits import make_limits
 from perflab.batching.metrics import BatchingMetrics, FlushTally
 from perflab.batching.retry import RetryPolicy
+from perflab.batching.sizing.choice import SizingChoice, start_sizing
+from perflab.batching.sizing.policy import Explanation
 from perflab.database.core_write import CoreStatement, CoreWrites, Row
 from perflab.database.database import Database
 from perflab.database.operation import Operation
@@ -72,6 +74,8 @@ class RequestBatcher:
         max_pending_bytes: the same in bytes; measured only if stated.
         overflow: what `submit` does when the buffer is full: "block" until there is room, or "raise" `BufferFull`.
         retry: back-off and overall deadline after passing failures.
+        sizing: "fixed": batches are as large and wait as long as stated. "adaptive", or a `Sizing` such as
+            `CostModelSizing(latency_target=0.050)`: both follow the load and what flushes cost, within these bounds.
         mode: "threads", or "inline": no thread, batches are written by the threads that submit, flush, close, or ask a
             future for its result. (`concurrent.futures.wait` does not ask, and would wait for the others.)
         clock: monotonic seconds.
@@ -93,6 +97,7 @@ class RequestBatcher:
         max_pending_bytes: int | None = None,
         overflow: Overflow = "block",
         retry: RetryPolicy | None = None,
+        sizing: SizingChoice = "fixed",
         mode: Mode = "threads",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -107,10 +112,10 @@ class RequestBatcher:
         self._clock = clock
         self._sleep = sleep
         self._core_writes = CoreWrites(database.dialect)
-        self._delivery = Delivery(
-            database, retry or RetryPolicy(), start=_start, clock=clock, random=random or Random()
-        )
-        self._accumulator: Accumulator[Submission] = Accumulator(limits)
+        random = random or Random()
+        self._delivery = Delivery(database, retry or RetryPolicy(), start=_start, clock=clock, random=random)
+        policy = start_sizing(sizing, limits, random.random, writes_while_filling=mode == "threads")
+        self._accumulator: Accumulator[Submission] = Accumulator(limits, policy)
         self._tally = FlushTally()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # the flusher waits here
@@ -170,8 +175,7 @@ class RequestBatcher:
             with self._lock:
                 if accumulator.room > 0 or accumulator.closing:
                     accumulator.add(Submission(operation, item, future), self._clock(), size)
-                    # The flusher sleeps until the first item comes, and then until that is old or the batch is full.
-                    if accumulator.waiting in (1, self._limits.batch_size) or self._limits.measures_bytes:
+                    if accumulator.added_what_matters:  # otherwise the flusher sleeps on
                         self._work.notify()
                     break
             self._wait_for_room(deadline)
@@ -249,6 +253,11 @@ class RequestBatcher:
         with self._lock:
             return self._tally.metrics(self._accumulator.pending)
 
+    def explain(self) -> Explanation:
+        """Why batches have the size and the wait that they have now."""
+        with self._lock:
+            return self._accumulator.explain()
+
     # -- batches leave -------------------------------------------------------------------------------------------------
 
     def _flush_in_background(self) -> None:
@@ -287,6 +296,7 @@ class RequestBatcher:
         with self._lock:
             given_up = written.undecided if self._gave_up else []
             self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)
+            self._accumulator.learn(batch, written.flush, self._clock())
             self._tally.add(written.flush, failed=len(written.failed) + len(given_up))
             self._progress.notify_all()
         abandon(entry.item.future for entry in given_up)

@@ -17,7 +17,7 @@ from perflab.batching.accumulator import Batch, Entry
 from perflab.batching.isolation import isolate
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
-from perflab.database.failures import as_perflab_error
+from perflab.database.failures import as_perflab_error, is_too_much
 from perflab.database.operation import Operation
 from perflab.errors import DeliveryTimeout, LifecycleError, StatementError
 from perflab.events import Event, FlushCompleted, Outcome
@@ -116,6 +116,7 @@ class Delivery:
             cause=batch.cause,
             outcome=outcome,
             attempt=batch.attempt,
+            too_much=tally.too_much,
         )
         return written
 
@@ -150,6 +151,9 @@ class Delivery:
                             _spread(answer, positions, results)
                         else:
                             answers.append((positions, answer))
+            except Exception as error:
+                tally.too_much = tally.too_much or is_too_much(error)
+                raise
             finally:
                 tally.sent += connection.round_trips - before
         tally.unbatched += len(part) * self._database.round_trips_of_one
@@ -180,13 +184,14 @@ class Delivery:
 
 
 class _RoundTripTally:
-    """Round trips sent, and what the items that they delivered would have cost one by one."""
+    """Round trips sent, what the items that they delivered would have cost one by one, and whether one was too much."""
 
-    __slots__ = ("sent", "unbatched")
+    __slots__ = ("sent", "too_much", "unbatched")
 
     def __init__(self) -> None:
         self.sent = 0
         self.unbatched = 0
+        self.too_much = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,10 @@ _POSTGRESQL = {
     "58": FailureKind.UNUSABLE,  # system error
 }
 
+_SQLITE_TOO_MUCH = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT})
+# out of memory, a program limit, a statement or transaction timeout
+_POSTGRESQL_TOO_MUCH = ("53200", "54", "57014", "25P04")
+
 _ADVICE = {
     FailureKind.TRANSIENT: (TransientError, "it may pass: try again later"),
     FailureKind.DATA: (RejectedRow, "correct the row"),
@@ -126,6 +130,15 @@ def _classify_psycopg(error: BaseException) -> FailureKind:
     if names & {"DataError", "ProgrammingError", "NotSupportedError"}:
         return FailureKind.DATA
     return FailureKind.TRANSIENT if names & {"OperationalError", "InterfaceError"} else FailureKind.UNUSABLE
+
+
+def is_too_much(error: BaseException) -> bool:
+    """Whether a smaller batch may get through where this one did not: it was too large, or took too long."""
+    error = driver_error(error)
+    if isinstance(error, sqlite3.Error):
+        return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _SQLITE_TOO_MUCH
+    state: str = getattr(error, "sqlstate", None) or ""
+    return state.startswith(_POSTGRESQL_TOO_MUCH) or isinstance(error, TimeoutError)
 
 
 def as_perflab_error(error: BaseException, doing: str) -> PerflabError | None:

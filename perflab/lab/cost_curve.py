@@ -39,58 +39,6 @@ class CostCurve(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PolynomialCost:
-    """alpha + beta b + bend b^2, none of them negative.
-
-    Attributes:
-        alpha: Seconds per flush.
-        beta: Seconds per item.
-        bend: Seconds per item squared: caches and sorts that grow faster than the batch. 0 for a line.
-    """
-
-    alpha: float
-    beta: float
-    bend: float = 0.0
-
-    def seconds(self, batch: float) -> float:
-        """Cost of one flush of `batch` items.
-
-        Raises:
-            InvalidInput: The batch is not finite and above zero.
-        """
-        _require_batch(batch)
-        return self.alpha + self.beta * batch + self.bend * batch**2
-
-    @property
-    def best_batch(self) -> float:
-        """sqrt(alpha/bend), where the fixed share saved equals the bend paid; infinity for a line."""
-        return math.sqrt(self.alpha / self.bend) if self.bend else math.inf
-
-    @property
-    def best_throughput(self) -> float:
-        """1/(beta + 2 sqrt(alpha bend)); the limit 1/beta for a line."""
-        dearest = self.beta + 2 * math.sqrt(self.alpha * self.bend)
-        return 1 / dearest if dearest else math.inf
-
-    def batch_for_efficiency(self, efficiency: float) -> float:
-        """The smallest batch with a share `efficiency` of the best throughput.
-
-        For a line e/(1 - e) alpha/beta. With a bend, the smaller root of b/T(b) = e X. Infinity when the cost per item
-        is zero, because throughput then has no limit.
-
-        Raises:
-            InvalidInput: The efficiency is outside (0, 1).
-        """
-        require_fraction(efficiency, "efficiency")
-        slope = 1 / (efficiency * self.best_throughput) - self.beta
-        if slope <= 0:
-            return math.inf
-        # the root in the form that also holds for bend = 0
-        root = 2 * self.alpha / (slope + math.sqrt(max(0.0, slope**2 - 4 * self.alpha * self.bend)))
-        return max(1.0, root)
-
-
-@dataclass(frozen=True, slots=True)
 class InterpolatedCost:
     """Costs at measured sizes, joined by straight lines; nothing is claimed outside of them.
 

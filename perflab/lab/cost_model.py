@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from perflab.lab.cost_curve import CostCurve, Form, PolynomialCost
+from perflab.batching.sizing.polynomial_cost import PolynomialCost
+from perflab.lab.cost_curve import CostCurve, Form
 from perflab.lab.cost_fit import choose_closed_form, fit_closed_forms, fit_isotonic, residuals_of
 from perflab.lab.cost_table import tabulate
 from perflab.lab.quantities import format_count, format_rate, format_seconds, format_seconds_interval

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from perflab.database.database import Database
-from perflab.database.failures import FailureKind, TypedErrors, as_perflab_error, classify
+from perflab.database.failures import FailureKind, TypedErrors, as_perflab_error, classify, is_too_much
 from perflab.errors import (
     BufferFull,
     DatabaseError,
@@ -271,3 +271,38 @@ def test_a_block_gives_typed_errors_with_their_cause() -> None:
         raise KeyboardInterrupt
     with TypedErrors("doing it"):
         pass
+
+
+class Psycopg(Exception):
+    def __init__(self, sqlstate: str | None) -> None:
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(("provoke", "expected"), [(too_big, True), (interrupted, True), (busy, False)])
+def test_what_is_too_much_on_sqlite(plain: Database, database_url: str, provoke: Provoke, expected: bool) -> None:
+    with pytest.raises(Exception, match=r".") as caught:
+        provoke(plain, database_url)
+    assert is_too_much(caught.value.__cause__ or caught.value) is expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("57014", True),
+        ("25P04", True),
+        ("54000", True),
+        ("53200", True),
+        ("53300", False),
+        ("08006", False),
+        (None, False),
+    ],
+)
+def test_what_is_too_much_on_postgresql(state: str | None, expected: bool) -> None:
+    """A statement timeout, a limit of the program and a lack of memory; not a lost connection or a full server."""
+    assert is_too_much(Psycopg(state)) is expected
+
+
+def test_a_timeout_is_too_much_and_a_bug_is_not() -> None:
+    assert is_too_much(TimeoutError())
+    assert not is_too_much(ZeroDivisionError())

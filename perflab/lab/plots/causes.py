@@ -8,7 +8,18 @@ from matplotlib.patches import Patch
 
 from perflab.events import Cause
 from perflab.lab.plots.plot import Plot
-from perflab.lab.plots.style import BLUE, GREEN, LINE, MUTED, ORANGE, PURPLE, label_ticks, new_figure, panel_title
+from perflab.lab.plots.style import (
+    BLUE,
+    GREEN,
+    LINE,
+    MUTED,
+    ORANGE,
+    PURPLE,
+    YELLOW,
+    label_ticks,
+    new_figure,
+    panel_title,
+)
 from perflab.lab.plots.wording import milliseconds
 from perflab.lab.quantities import format_count, format_percent
 from perflab.lab.sweep.findings import Findings
@@ -16,6 +27,7 @@ from perflab.lab.sweep.findings import Findings
 _MEANING = {
     Cause.COUNT: ("full", BLUE),
     Cause.AGE: ("flush interval over", ORANGE),
+    Cause.IDLE: ("writer idle", YELLOW),
     Cause.BYTES: ("bytes", GREEN),
     Cause.MEMORY: ("buffer full", PURPLE),
     Cause.BARRIER: ("end of the replay", MUTED),

@@ -1,0 +1,91 @@
+"""What a flush costs as a function of its size, learned on line."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+from perflab.batching.sizing.least_squares import CostSums, Fit
+from perflab.batching.sizing.regime import CLIP, RegimeTest
+
+HALF_LIFE = 50.0
+"""Flushes after which an observation has half its weight."""
+ENOUGH_FLUSHES = 8
+"""Flushes before a fit is believed."""
+ENOUGH_SPREAD = 0.10
+"""Coefficient of variation of the sizes below which fixed and variable cost are not told apart."""
+LEAST_NOISE = 0.02
+"""No model is better than that: smaller residuals do not say that the cost has changed."""
+RECENT = 5
+"""Flushes from which the cost is learned anew after a change: as many as it took to notice it at the least."""
+
+
+class CostEstimator:
+    """Fits flush times to alpha + beta b + bend b^2.
+
+    An outlier counts for no more than three standard deviations, and changes of regime are found by `RegimeTest`, on
+    the logarithm of measured over expected time.
+    """
+
+    def __init__(self) -> None:
+        self._sums = CostSums(HALF_LIFE)
+        self._regime = RegimeTest()
+        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
+        self._fit: Fit | None = None
+        self.learned = 0
+        """Flushes since the start, or since the last change."""
+        self.changes = 0
+        """Changes of regime."""
+
+    @property
+    def fit(self) -> Fit | None:
+        """The cost as it is known; None before it is."""
+        return self._fit
+
+    @property
+    def spread(self) -> float:
+        """Coefficient of variation of the sizes that it was learned from."""
+        return self._sums.spread
+
+    @property
+    def recent_seconds_per_item(self) -> float | None:
+        """Of the last flushes. A larger batch costs no more per item, unless the curve bends."""
+        if not self._recent:
+            return None
+        return sum(seconds for _, seconds in self._recent) / sum(items for items, _ in self._recent)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the logarithm of the time of flushes of one size."""
+        return max(LEAST_NOISE, self._fit.noise) if self._fit else LEAST_NOISE
+
+    def observe(self, items: int, seconds: float) -> None:
+        """Learn from one flush. A time that is not above zero is no time: the clock stood still, or is too coarse."""
+        if items < 1 or not 0 < seconds < math.inf:
+            return
+        self._recent.append((items, seconds))
+        if self._fit is None:
+            self._add(items, seconds, seconds)
+            return
+        expected = self._fit.cost.seconds(items)
+        residual = math.log(seconds / expected) / self.noise
+        if self._regime.add(residual):
+            self._begin_anew()
+        else:
+            cut = max(-CLIP, min(CLIP, residual))
+            self._add(items, expected * math.exp(cut * self.noise), expected)
+
+    def _add(self, items: int, seconds: float, expected: float) -> None:
+        self._sums.add(items, seconds, expected)
+        self.learned += 1
+        if self.learned >= ENOUGH_FLUSHES and self._sums.spread >= ENOUGH_SPREAD:
+            self._fit = self._sums.fit()
+        # Otherwise the last fit stands: sizes that no longer vary say nothing against it.
+
+    def _begin_anew(self) -> None:
+        self._sums = CostSums(HALF_LIFE)
+        self._fit = None
+        self.learned = 0
+        self.changes += 1
+        for items, seconds in self._recent:
+            self._add(items, seconds, seconds)

@@ -1,0 +1,108 @@
+"""How long a batch waits for more items while the writer is idle. While it is busy, batches fill by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal, Protocol
+
+from perflab.batching.sizing.policy import Target
+
+Wait = Literal["self-clocking", "ski-rental", "interval"]
+"""Names of the rules below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a wait is chosen from."""
+
+    items: int
+    """The most that the batch takes."""
+    longest_seconds: float
+    """The longest wait that the flush interval and the latency target allow."""
+    fixed_cost_seconds: float | None
+    """alpha, as fitted; None while it is not known."""
+    arrivals_per_second: float | None
+    patience: float
+    """Fixed costs that may be spent on waiting."""
+
+
+class WaitRule(Protocol):
+    """A way to wait."""
+
+    def target(self, situation: Situation) -> Target:
+        """The target with the most that the batch takes, and the wait."""
+
+    def reason(self, situation: Situation) -> str:
+        """Why it waits that long, in a sentence."""
+
+
+class SelfClocking:
+    """Send at once unless more than one item is expected in the time that the fixed cost of a flush takes.
+
+    Under load the writer itself is the clock: while it writes, the next batch fills, up to rate * alpha/(1 - rate *
+    beta) items. The wait here only gathers what comes together, such as the threads that the last flush has answered:
+    with as many items as arrive in alpha, more waiting would cost them more than a flush can save.
+    """
+
+    def target(self, situation: Situation) -> Target:
+        wait, expected = self._expected(situation)
+        enough = max(1, min(situation.items, int(expected)))
+        return Target(situation.items, enough, wait if enough > 1 else 0.0)
+
+    def reason(self, situation: Situation) -> str:
+        wait, expected = self._expected(situation)
+        if not wait:
+            return "An idle writer sends at once, because nothing is known yet that it should wait for."
+        enough = max(1, min(situation.items, int(expected)))
+        return (
+            f"An idle writer {'sends at once' if enough == 1 else f'waits for {enough:,} items'}: "
+            f"{expected:.2g} arrive in {in_ms(wait)}, which is what a flush costs by itself."
+        )
+
+    def _expected(self, situation: Situation) -> tuple[float, float]:
+        """The wait, and how many items arrive in it."""
+        wait = min(situation.longest_seconds, situation.patience * (situation.fixed_cost_seconds or 0.0))
+        return wait, wait * (situation.arrivals_per_second or 0.0)
+
+
+class SkiRental:
+    """Send when the summed age of what waits reaches the fixed cost of a flush.
+
+    Whatever the arrivals do, fixed costs and waiting together are at most twice what a clairvoyant would have paid.
+    Source: D. R. Dooly, S. A. Goldman and S. D. Scott, "On-line analysis of the TCP acknowledgment delay problem",
+    JACM 48, 2001.
+    """
+
+    def target(self, situation: Situation) -> Target:
+        if situation.fixed_cost_seconds is None:
+            return Target(situation.items, 1, 0.0)
+        bound = situation.patience * situation.fixed_cost_seconds
+        return Target(situation.items, situation.items, situation.longest_seconds, bound)
+
+    def reason(self, situation: Situation) -> str:
+        if situation.fixed_cost_seconds is None:
+            return "An idle writer sends at once, because the fixed cost of a flush is not known yet."
+        bound = situation.patience * situation.fixed_cost_seconds
+        return f"They leave when the ages of all that waits add up to {in_ms(bound)}, the fixed cost of a flush."
+
+
+class Interval:
+    """Wait for a full batch as long as the flush interval and the latency target allow."""
+
+    def target(self, situation: Situation) -> Target:
+        return Target(situation.items, situation.items, situation.longest_seconds)
+
+    def reason(self, situation: Situation) -> str:
+        return f"They wait up to {in_ms(situation.longest_seconds)}."
+
+
+RULES: Mapping[Wait, WaitRule] = MappingProxyType(
+    {"self-clocking": SelfClocking(), "ski-rental": SkiRental(), "interval": Interval()}
+)
+
+
+def in_ms(seconds: float) -> str:
+    """`"0.212 ms"`."""
+    return f"{seconds * 1e3:.3g} ms"
