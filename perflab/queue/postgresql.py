@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
+from perflab.database.binary_arrays import IntegerArray, TextArray
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
@@ -33,7 +34,7 @@ class PostgresQueueEngine:
     def enqueue(self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> Sequence[int]:
         if any(row[4] is not None for row in rows):
             return _enqueue_with_keys(connection, queue, rows, now)
-        cursor = connection.execute(_SQL["enqueue"], {"queue": queue, "now": now, **_columns(rows)})
+        cursor = connection.execute(_SQL["enqueue"], {"queue": queue, "now": now, **_columns(rows, now)})
         return Deferred(lambda: sorted(_first_column(cursor)))
 
     def claim(
@@ -50,9 +51,16 @@ class PostgresQueueEngine:
 
     def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> Sequence[bool]:
         first = {row[:2]: row for row in reversed(rows)}
-        ids, attempts, delays, errors = map(list, zip(*first.values(), strict=True))
+        ids, attempts, delays, errors = zip(*first.values(), strict=True)
         cursor = connection.execute(
-            _SQL["mark_error"], {"ids": ids, "attempts": attempts, "delays": delays, "errors": errors, "now": now}
+            _SQL["mark_error"],
+            {
+                "ids": IntegerArray(ids),
+                "attempts": IntegerArray(attempts),
+                "delays": IntegerArray(delays),
+                "errors": TextArray(errors),
+                "now": now,
+            },
         )
         return Deferred(lambda: first_only([row[:2] for row in rows], set(cursor.fetchall())))
 
@@ -63,7 +71,12 @@ class PostgresQueueEngine:
         end_of_lease = {(job_id, attempt): lease_until for job_id, attempt, lease_until in rows}
         groups = _lock_groups(connection, ((job_id, (attempt, end)) for (job_id, attempt), end in end_of_lease.items()))
         answers = [
-            (attempt, connection.execute(_SQL["extend_lease"], {"ids": ids, "attempt": attempt, "lease_until": end}))
+            (
+                attempt,
+                connection.execute(
+                    _SQL["extend_lease"], {"ids": IntegerArray(ids), "attempt": attempt, "lease_until": end}
+                ),
+            )
             for (attempt, end), ids in groups.items()
         ]
 
@@ -74,12 +87,14 @@ class PostgresQueueEngine:
         return Deferred(read)
 
     def cancel(self, connection: DriverConnection, queue: str, ids: Sequence[int]) -> Sequence[bool]:
-        cursor = connection.execute(_SQL["cancel"], {"queue": queue, "ids": list(ids)})
+        cursor = connection.execute(_SQL["cancel"], {"queue": queue, "ids": IntegerArray(ids)})
         return Deferred(lambda: first_only(ids, set(_first_column(cursor))))
 
     def retry(self, connection: DriverConnection, queue: str, rows: Sequence[RetryRow], now: int) -> Sequence[bool]:
         cursors = [
-            connection.execute(_SQL["retry"], {"queue": queue, "ids": ids, "attempts": attempts, "now": now})
+            connection.execute(
+                _SQL["retry"], {"queue": queue, "ids": IntegerArray(ids), "attempts": attempts, "now": now}
+            )
             for attempts, ids in _lock_groups(connection, rows).items()
         ]
         return Deferred(
@@ -100,14 +115,14 @@ class PostgresQueueEngine:
         return QueueCounts(*database.fetch(_SQL["counts"], {"queue": queue})[0])
 
 
-def _columns(rows: Iterable[EnqueueRow]) -> dict[str, list[Any]]:
-    payloads, priorities, max_attempts, run_at, keys = map(list, zip(*rows, strict=True))
+def _columns(rows: Sequence[EnqueueRow], now: int) -> dict[str, TextArray | IntegerArray]:
+    payloads, priorities, max_attempts, run_at, keys = zip(*rows, strict=True)
     return {
-        "payloads": payloads,
-        "priorities": priorities,
-        "max_attempts": max_attempts,
-        "run_at": run_at,
-        "keys": keys,
+        "payloads": TextArray(payloads),
+        "priorities": IntegerArray(priorities),
+        "max_attempts": IntegerArray(max_attempts),
+        "run_at": IntegerArray([now if moment is None else moment for moment in run_at]),
+        "keys": TextArray(keys),
     }
 
 
@@ -122,7 +137,7 @@ def _enqueue_with_keys(connection: DriverConnection, queue: str, rows: Sequence[
         if position == len(new):
             new.append(row)
         positions.append(position)
-    cursor = connection.execute(_SQL["enqueue_with_keys"], {"queue": queue, "now": now, **_columns(new)})
+    cursor = connection.execute(_SQL["enqueue_with_keys"], {"queue": queue, "now": now, **_columns(new, now)})
 
     def read() -> list[int]:
         ids = _first_column(cursor)
@@ -136,7 +151,7 @@ def _where_held(
 ) -> Sequence[bool]:
     """Run a fenced statement for each number of attempts, of which there are few; whether each lease still held."""
     answers = [
-        (attempt, connection.execute(_SQL[statement], {"ids": ids, "attempt": attempt, **parameters}))
+        (attempt, connection.execute(_SQL[statement], {"ids": IntegerArray(ids), "attempt": attempt, **parameters}))
         for attempt, ids in _lock_groups(connection, leases).items()
     ]
 
@@ -154,7 +169,7 @@ def _lock_groups(connection: DriverConnection, rows: Iterable[tuple[int, Paramet
     """The ids of each parameter. If that makes several statements, all their jobs are locked first, in one order."""
     groups = group_ids(rows)
     if len(groups) > 1:
-        connection.execute(_SQL["lock"], {"ids": [job_id for ids in groups.values() for job_id in ids]})
+        connection.execute(_SQL["lock"], {"ids": IntegerArray([job_id for ids in groups.values() for job_id in ids])})
     return groups
 
 

@@ -12,13 +12,13 @@ INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, payload,
 SELECT
     %(queue)s::text,
     priority,
-    coalesce(run_at, %(now)s::int8),
+    run_at,
     CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
     max_attempts,
     payload::json,
     %(now)s::int8
 FROM unnest(
-    %(payloads)b::text[], %(priorities)b::int2[], %(max_attempts)b::int2[], %(run_at)b::int8[]
+    %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[]
 ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, position)
 ORDER BY position
 RETURNING id
@@ -34,7 +34,7 @@ WITH wanted AS MATERIALIZED (
         holder.id IS NULL AS is_new,
         new.*
     FROM unnest(
-        %(payloads)b::text[], %(priorities)b::int2[], %(max_attempts)b::int2[], %(run_at)b::int8[], %(keys)b::text[]
+        %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[], %(keys)b::text[]
     ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, key, position)
     LEFT JOIN LATERAL (
         SELECT id
@@ -50,7 +50,7 @@ written AS (
         id,
         %(queue)s::text,
         priority,
-        coalesce(run_at, %(now)s::int8),
+        run_at,
         CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
         max_attempts,
         key,
@@ -150,7 +150,7 @@ SET state = CASE WHEN job.attempt < max_attempts THEN 'scheduled' ELSE 'dead' EN
     lease_until = NULL,
     worker = NULL
 FROM unnest(
-    %(ids)b::int8[], %(attempts)b::int2[], %(delays)b::int8[], %(errors)b::text[]
+    %(ids)b::int8[], %(attempts)b::int8[], %(delays)b::int8[], %(errors)b::text[]
 ) AS failed (id, attempt, delay, error)
 WHERE job.id = ANY(ARRAY(
         SELECT id FROM perflab_jobs WHERE id = ANY(%(ids)b::int8[]) AND state || '' = 'running' ORDER BY id FOR UPDATE

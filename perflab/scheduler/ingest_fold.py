@@ -5,64 +5,56 @@ An upsert on PostgreSQL may touch a row only once, so rows that apply one after 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from perflab.scheduler.engine import ABSENT, IngestRow
 
-
-class NetIngest(NamedTuple):
-    """What several ingest rows of one watch come to."""
-
-    watch: str
-    cursor: str | None
-    """The last one given; None: none was."""
-    etag: str | None
-    last_success_at: int | None
-    """Of the last row that is a success; None: none is, and `failures` add to those that are known."""
-    last_error: str | None
-    """Of the last row; None: it is a success."""
-    failures: int
-    """Errors after the last success, or all of them."""
+NetIngest: TypeAlias = tuple[str, str | None, str | None, int, str, int]
+"""What several ingest rows of one watch come to: name of the watch; the last cursor and the last etag that were given
+(None: none was); when the last success was (ABSENT: there is none, and the failures add to those that are known); the
+error of the last row ("" if that is a success); errors after the last success, or all of them."""
 
 
-def fold_ingest_rows(rows: Iterable[IngestRow], now: int) -> list[NetIngest]:
+def fold_ingest_rows(rows: Sequence[IngestRow], now: int) -> list[NetIngest]:
     """One net row for each watch, sorted by its name.
 
     Args:
         rows: in the order in which they apply.
         now: microseconds since 1970: when a success was that does not say.
     """
+    if len({row[0] for row in rows}) == len(rows):  # nearly always
+        return [_net(row, now) for row in sorted(rows)]
     net_of_watch: dict[str, NetIngest] = {}
     for row in rows:
         later = _net(row, now)
-        earlier = net_of_watch.get(later.watch)
-        net_of_watch[later.watch] = later if earlier is None else _fold(earlier, later)
+        earlier = net_of_watch.get(row[0])
+        net_of_watch[row[0]] = later if earlier is None else _fold(earlier, later)
     return [net_of_watch[watch] for watch in sorted(net_of_watch)]
 
 
 def _net(row: IngestRow, now: int) -> NetIngest:
     # Compared, not tested: an empty text is given too.
     watch, cursor, etag, succeeded_at, error = row
-    if error == ABSENT:
-        return NetIngest(
-            watch,
-            None if cursor == ABSENT else cursor,
-            None if etag == ABSENT else etag,
-            succeeded_at or now,
-            None,
-            0,
-        )
-    return NetIngest(watch, None if cursor == ABSENT else cursor, None if etag == ABSENT else etag, None, error, 1)
+    return (
+        watch,
+        None if cursor == ABSENT else cursor,
+        None if etag == ABSENT else etag,
+        succeeded_at or now if error == ABSENT else ABSENT,
+        "" if error == ABSENT else error,
+        0 if error == ABSENT else 1,
+    )
 
 
 def _fold(earlier: NetIngest, later: NetIngest) -> NetIngest:
     """What the statement does to a stored state, done to one that is not stored yet."""
-    return NetIngest(
-        later.watch,
-        earlier.cursor if later.cursor is None else later.cursor,
-        earlier.etag if later.etag is None else later.etag,
-        earlier.last_success_at if later.last_success_at is None else later.last_success_at,
-        later.last_error,
-        later.failures + (earlier.failures if later.last_success_at is None else 0),
+    watch, cursor, etag, last_success_at, last_error, failures = later
+    _, earlier_cursor, earlier_etag, earlier_success_at, _, earlier_failures = earlier
+    return (
+        watch,
+        earlier_cursor if cursor is None else cursor,
+        earlier_etag if etag is None else etag,
+        last_success_at or earlier_success_at,
+        last_error,
+        failures if last_success_at else failures + earlier_failures,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from perflab.database.binary_arrays import IntegerArray, TextArray
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
@@ -13,18 +14,6 @@ from perflab.scheduler.ingest_fold import NetIngest, fold_ingest_rows
 from perflab.scheduler.tick import DueCron, NextSlot, Ticked, next_slots
 
 _SQL = load_statements("perflab.scheduler", "postgresql")
-_WATCH_COLUMNS = (
-    "names",
-    "queues",
-    "priorities",
-    "intervals",
-    "crons",
-    "timezones",
-    "first_slots",
-    "enabled",
-    "payloads",
-)
-_INGEST_COLUMNS = ("names", "cursors", "etags", "last_successes", "last_errors", "failures")
 
 
 class PostgresSchedulerEngine:
@@ -32,10 +21,7 @@ class PostgresSchedulerEngine:
 
     def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> Sequence[int]:
         last_of_name = {row[0]: row for row in rows}
-        answer = connection.execute(
-            _SQL["add_watches"],
-            {"now": now, **_columns(_WATCH_COLUMNS, (last_of_name[name] for name in sorted(last_of_name)))},
-        )
+        answer = connection.execute(_SQL["add_watches"], {"now": now, **_watch_columns(sorted(last_of_name.values()))})
 
         def ids() -> list[int]:
             id_of_name = dict(answer.fetchall())
@@ -44,8 +30,8 @@ class PostgresSchedulerEngine:
         return Deferred(ids)
 
     def update_ingest_states(self, connection: DriverConnection, rows: Sequence[IngestRow], now: int) -> Sequence[bool]:
-        net: list[NetIngest] = fold_ingest_rows(rows, now)
-        answer = connection.execute(_SQL["update_ingest_states"], {"now": now, **_columns(_INGEST_COLUMNS, net)})
+        net = fold_ingest_rows(rows, now)
+        answer = connection.execute(_SQL["update_ingest_states"], {"now": now, **_ingest_columns(net)})
 
         def known() -> list[bool]:
             unknown = {name for (name,) in answer.fetchall()}
@@ -54,7 +40,7 @@ class PostgresSchedulerEngine:
         return Deferred(known)
 
     def remove_watches(self, connection: DriverConnection, names: Sequence[str]) -> Sequence[bool]:
-        given = {"names": sorted(set(names))}
+        given = {"names": TextArray(sorted(set(names)))}
         connection.execute(_SQL["lock_watches_to_remove"], given)
         answer = connection.execute(_SQL["remove_watches"], given)
 
@@ -69,7 +55,7 @@ class PostgresSchedulerEngine:
         return Deferred(removed)
 
     def enable_watches(self, connection: DriverConnection, names: Sequence[str], *, enabled: bool) -> Sequence[bool]:
-        given = {"names": sorted(set(names))}
+        given = {"names": TextArray(sorted(set(names)))}
         connection.execute(_SQL["lock_watches_to_change"], given)
         answer = connection.execute(_SQL["enable_watches"], {"enabled": enabled, **given})
 
@@ -119,20 +105,42 @@ class PostgresSchedulerEngine:
         return _read(database, "ingest_states", names)
 
 
-def _columns(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
-    """Rows as one list for each column."""
-    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+def _watch_columns(rows: Sequence[WatchRow]) -> dict[str, Any]:
+    names, queues, priorities, intervals, crons, timezones, first_slots, enabled, payloads = zip(*rows, strict=True)
+    return {
+        "names": TextArray(names),
+        "queues": TextArray(queues),
+        "priorities": IntegerArray(priorities),
+        "intervals": IntegerArray(intervals),
+        "crons": TextArray(crons),
+        "timezones": TextArray(timezones),
+        "first_slots": IntegerArray(first_slots),
+        "enabled": IntegerArray(enabled),
+        "payloads": TextArray(payloads),
+    }
 
 
-def _moves(crons: Sequence[DueCron], following: Sequence[NextSlot]) -> dict[str, list[Any]]:
-    ids, slots, expressions, timezones, _names = map(list, zip(*crons, strict=True))
+def _ingest_columns(rows: Sequence[NetIngest]) -> dict[str, Any]:
+    names, cursors, etags, last_successes, last_errors, failures = zip(*rows, strict=True)
+    return {
+        "names": TextArray(names),
+        "cursors": TextArray(cursors),
+        "etags": TextArray(etags),
+        "last_successes": IntegerArray(last_successes),
+        "last_errors": TextArray(last_errors),
+        "failures": IntegerArray(failures),
+    }
+
+
+def _moves(crons: Sequence[DueCron], following: Sequence[NextSlot]) -> dict[str, Any]:
+    ids, slots, expressions, timezones, _names = zip(*crons, strict=True)
     next_slots, late = map(list, zip(*following, strict=True))
     return {
-        "ids": ids,
-        "slots": slots,
-        "crons": expressions,
-        "timezones": timezones,
-        "next_slots": next_slots,
+        "ids": IntegerArray(ids),
+        "slots": IntegerArray(slots),
+        "crons": TextArray(expressions),
+        "timezones": TextArray(timezones),
+        "next_slots": next_slots,  # null where there is none
         "late": late,
     }
 
@@ -140,4 +148,4 @@ def _moves(crons: Sequence[DueCron], following: Sequence[NextSlot]) -> dict[str,
 def _read(database: Database, name: str, names: Sequence[str] | None) -> list[Any]:
     if names is None:
         return database.fetch(_SQL[name])
-    return database.fetch(_SQL[f"{name}_named"], {"names": list(names)})
+    return database.fetch(_SQL[f"{name}_named"], {"names": TextArray(names)})

@@ -8,8 +8,8 @@ INSERT INTO perflab_watches (name, queue, priority, "interval", cron, timezone, 
 SELECT name, queue, priority, nullif("interval", 0), nullif(cron, ''), timezone,
     coalesce(nullif(first_slot, 0), %(now)s::int8), enabled = 1, payload::json
 FROM unnest(
-    %(names)b::text[], %(queues)b::text[], %(priorities)b::int2[], %(intervals)b::int8[], %(crons)b::text[],
-    %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int2[], %(payloads)b::text[]
+    %(names)b::text[], %(queues)b::text[], %(priorities)b::int8[], %(intervals)b::int8[], %(crons)b::text[],
+    %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int8[], %(payloads)b::text[]
 ) AS given (name, queue, priority, "interval", cron, timezone, first_slot, enabled, payload)
 ON CONFLICT (name) DO UPDATE
 SET queue = excluded.queue,
@@ -31,11 +31,12 @@ RETURNING name, id
 -- name: update_ingest_states
 -- One row for each watch, which holds all that the batch says of it. The lock keeps a watch from being removed between
 -- its look-up and the write, which would refuse the whole batch; it lets ticks pass. Returns the names that no watch has.
+-- 0 stands for no success, and without failures there is no error.
 WITH given AS MATERIALIZED (
     SELECT *
     FROM unnest(
         %(names)b::text[], %(cursors)b::text[], %(etags)b::text[], %(last_successes)b::int8[], %(last_errors)b::text[],
-        %(failures)b::int4[]
+        %(failures)b::int8[]
     ) AS given (name, cursor, etag, last_success_at, last_error, failures)
 ),
 known AS MATERIALIZED (
@@ -48,7 +49,8 @@ known AS MATERIALIZED (
 written AS (
     INSERT INTO perflab_ingest_states AS stored
         (watch_id, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at)
-    SELECT id, cursor, etag, last_success_at, last_error, failures, %(now)s::int8
+    SELECT
+        id, cursor, etag, nullif(last_success_at, 0), CASE WHEN failures > 0 THEN last_error END, failures, %(now)s::int8
     FROM known
     ON CONFLICT (watch_id) DO UPDATE
     SET cursor = coalesce(excluded.cursor, stored.cursor),

@@ -87,18 +87,18 @@ def test_a_batch_has_the_same_effect_as_its_rows_one_by_one(
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([("a", "1", "e", 5, ABSENT)], NetIngest("a", "1", "e", 5, None, 0)),
-        ([("a", ABSENT, ABSENT, ABSENT, ABSENT)], NetIngest("a", None, None, NOW, None, 0)),
-        ([("a", "", ABSENT, ABSENT, "")], NetIngest("a", "", None, None, "", 1)),
+        ([("a", "1", "e", 5, ABSENT)], ("a", "1", "e", 5, "", 0)),
+        ([("a", ABSENT, ABSENT, ABSENT, ABSENT)], ("a", None, None, NOW, "", 0)),
+        ([("a", "", ABSENT, ABSENT, "")], ("a", "", None, ABSENT, "", 1)),
         (
             [("a", "1", ABSENT, ABSENT, "x"), ("a", ABSENT, "e", ABSENT, "y")],
-            NetIngest("a", "1", "e", None, "y", 2),
+            ("a", "1", "e", ABSENT, "y", 2),
         ),
         (
             [("a", "1", ABSENT, ABSENT, "x"), ("a", "2", "e", 5, ABSENT), ("a", ABSENT, ABSENT, ABSENT, "y")],
-            NetIngest("a", "2", "e", 5, "y", 1),
+            ("a", "2", "e", 5, "y", 1),
         ),
-        ([("a", ABSENT, ABSENT, 9, ABSENT), ("a", ABSENT, ABSENT, 5, ABSENT)], NetIngest("a", None, None, 5, None, 0)),
+        ([("a", ABSENT, ABSENT, 9, ABSENT), ("a", ABSENT, ABSENT, 5, ABSENT)], ("a", None, None, 5, "", 0)),
     ],
 )
 def test_what_rows_come_to(rows: list[IngestRow], expected: NetIngest) -> None:
@@ -107,4 +107,4 @@ def test_what_rows_come_to(rows: list[IngestRow], expected: NetIngest) -> None:
 
 def test_watches_are_sorted_by_name() -> None:
     rows: list[IngestRow] = [(name, ABSENT, ABSENT, ABSENT, ABSENT) for name in ("b", "é", "a", "B", "b", "😀", "z")]
-    assert [net.watch for net in fold_ingest_rows(rows, NOW)] == ["B", "a", "b", "z", "é", "😀"]
+    assert [watch for watch, *_ in fold_ingest_rows(rows, NOW)] == ["B", "a", "b", "z", "é", "😀"]

@@ -1,0 +1,49 @@
+"""What the server makes of our binary arrays, and the driver's own encoding as the one to compare with."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from psycopg.types.array import ListBinaryDumper
+
+from perflab.database.binary_arrays import IntegerArray, TextArray
+from perflab.database.database import Database
+from perflab.database.embedded import EmbeddedServer
+from perflab.database.values import MAX_INT64, MIN_INT64
+
+texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]))
+integers = st.integers(MIN_INT64, MAX_INT64)
+
+
+@pytest.fixture(scope="module")
+def database(postgres_server: EmbeddedServer) -> Iterator[Database]:
+    with Database.open(postgres_server.url) as database:
+        yield database
+
+
+@given(st.lists(st.none() | texts, max_size=30))
+def test_texts_arrive_as_they_are(database: Database, values: list[str | None]) -> None:
+    assert database.fetch("SELECT %b::text[]", [TextArray(values)]) == [(values,)]
+
+
+@given(st.lists(integers, max_size=30))
+def test_integers_arrive_as_they_are(database: Database, values: list[int]) -> None:
+    assert database.fetch("SELECT %b::int8[]", [IntegerArray(values)]) == [(values,)]
+
+
+@pytest.mark.parametrize("length", [1, 1_000])
+def test_the_encoding_is_that_of_the_driver(length: int) -> None:
+    words = ["é" * (number % 300) for number in range(length)]
+    dumper = ListBinaryDumper(list).upgrade(words, psycopg.adapt.PyFormat.BINARY)
+    encoded, expected = TextArray(words).encode(), bytes(dumper.dump(words) or b"")
+    assert encoded[:4] + encoded[8:] == expected[:4] + expected[8:]  # but for the flag that there may be nulls
+
+
+def test_an_integer_out_of_range_is_never_sent() -> None:
+    with pytest.raises(struct.error):
+        IntegerArray([MAX_INT64 + 1]).encode()
