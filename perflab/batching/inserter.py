@@ -25,6 +25,7 @@ from perflab.batching.retry import RetryPolicy
 from perflab.batching.rows import as_row, iterate_rows
 from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
+from perflab.database.values import check_sql_name
 from perflab.errors import InvalidInput
 
 logger = logging.getLogger(__name__)
@@ -275,6 +276,7 @@ class BulkInserter:
 
 
 def _reflected(database: Database, name: str) -> Table:
+    check_sql_name(name, "the name of the table")
     with database.reading() as connection:
         try:
             return Table(name, MetaData(), autoload_with=connection)

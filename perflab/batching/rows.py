@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from perflab.database.values import shown
 from perflab.errors import InvalidInput
 
 CONVERTED_ROWS = 10_000
@@ -23,7 +24,7 @@ def as_row(row: Any, columns: Sequence[str]) -> Mapping[str, Any]:
         raise InvalidInput(f"a row is a dictionary, tuple or list, not {type(row).__name__} {str(row)[:60]!r}")
     if len(row) != len(columns):
         raise InvalidInput(
-            f"a row has {len(row)} values for {len(columns)} columns ({', '.join(columns)}): {row!r:.120}"
+            f"a row has {len(row)} values for {len(columns)} columns ({', '.join(columns)}): {shown(row, 120)}"
         )
     return dict(zip(columns, row, strict=True))
 

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from json import encoder as json_encoder
 from typing import Any
 
@@ -37,6 +38,16 @@ MICROSECOND = timedelta(microseconds=1)
 _IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]{0,40}")
 
 
+def shown(value: object, characters: int = 200) -> str:
+    """A value for a message: its `repr`, cut; an integer of thousands of digits, which has none, by its length."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length():,} bits"
+    try:
+        return repr(value)[:characters]
+    except ValueError:  # it holds such an integer
+        return f"a {type(value).__name__} with an integer too long to be written"
+
+
 # -- scalars -----------------------------------------------------------------------------------------------------------
 
 
@@ -59,9 +70,9 @@ def check_text(value: str, where: str) -> str:
 def check_integer(value: int, where: str, *, low: int = MIN_INT64, high: int = MAX_INT64) -> int:
     """Refuse what is not an integer (a bool is not one here) or lies outside `low` … `high`."""
     if type(value) is not int:
-        raise InvalidInput(f"{where} is {value!r}: give an integer")
+        raise InvalidInput(f"{where} is {shown(value)}: give an integer")
     if not low <= value <= high:
-        raise InvalidInput(f"{where} is {_shortened(value)}: it must lie between {low} and {high}")
+        raise InvalidInput(f"{where} is {shown(value)}: it must lie between {low} and {high}")
     return value
 
 
@@ -70,14 +81,13 @@ def check_number(
 ) -> float:
     """Refuse what is not a finite number, lies outside `low` … `high`, or (with `above_low`) equals `low`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidInput(f"{where} is {value!r}: give a number")
+        raise InvalidInput(f"{where} is {shown(value)}: give a number")
     # In this order, an integer too large for a float is never made one.
     is_within = (low < value if above_low else low <= value) and value <= min(high, _LARGEST_FLOAT)
     if not is_within:  # NaN included
         bounds = f"greater than {low:g}" if above_low else f"at least {low:g}"
         upper = "" if math.isinf(high) else f" and at most {high:g}"
-        shown = _shortened(value) if isinstance(value, int) else repr(value)
-        raise InvalidInput(f"{where} is {shown}: it must be a finite number, {bounds}{upper}")
+        raise InvalidInput(f"{where} is {shown(value)}: it must be a finite number, {bounds}{upper}")
     return value
 
 
@@ -85,7 +95,8 @@ def check_identifier(value: str, where: str) -> str:
     """Names of queues: short enough for every engine, so that two long names never collide by being cut."""
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise InvalidInput(
-            f"{where} is {value!r}: use 1 to 41 lower-case letters, digits and underscores, not starting with a digit"
+            f"{where} is {shown(value)}: use 1 to 41 lower-case letters, digits and underscores, not starting with a "
+            "digit"
         )
     return value
 
@@ -96,7 +107,7 @@ def check_sql_name(value: str, where: str) -> str:
     SQLite would take them at any length; what is refused is the same on both.
     """
     if not isinstance(value, str) or not value:
-        raise InvalidInput(f"{where} is {value!r}: give its name")
+        raise InvalidInput(f"{where} is {shown(value)}: give its name")
     check_text(value, where)
     if (size := len(value.encode())) > MAX_SQL_NAME_BYTES:
         raise InvalidInput(
@@ -114,6 +125,8 @@ def storable(value: Any) -> bool:
         return bool(MIN_INT64 <= value <= MAX_INT64)
     if kind is float:
         return math.isfinite(value)
+    if kind is Decimal:
+        return bool(value.is_finite())
     # Subclasses are rare: numpy's float64, an enumeration of str or int.
     if isinstance(value, str):
         return "\x00" not in value and _encodes(value)
@@ -147,7 +160,7 @@ def _encodes(value: str) -> bool:
 def to_microseconds(moment: datetime, where: str) -> int:
     """Microseconds since 1970 of an aware datetime, exactly."""
     if not isinstance(moment, datetime):
-        raise InvalidInput(f"{where} is {moment!r}: give an aware datetime, such as datetime.now(timezone.utc)")
+        raise InvalidInput(f"{where} is {shown(moment)}: give an aware datetime, such as datetime.now(timezone.utc)")
     if moment.utcoffset() is None:
         raise InvalidInput(f"{where} is {moment!r}, which has no time zone: give an aware datetime")
     return (moment - EPOCH) // MICROSECOND
@@ -252,7 +265,7 @@ def _first_problem(value: Any, where: str = "payload", depth: int = MAX_PAYLOAD_
             return str(refused)
     elif isinstance(value, int):
         if not MIN_INT64 <= value <= MAX_INT64:
-            return f"{where} is {_shortened(value)}, which does not fit into 64 bits: store it as text"
+            return f"{where} is {shown(value)}, which does not fit into 64 bits: store it as text"
     elif isinstance(value, float):
         if not math.isfinite(value):
             return f"{where} is {value!r}, which JSON does not have: store None and the reason instead"
@@ -270,17 +283,12 @@ def _first_problem_inside(value: Any, where: str, depth: int) -> str | None:
     for key, part in value.items() if is_dict else enumerate(value):
         if is_dict:
             if not isinstance(key, str):
-                return f"{where} has the key {key!r:.60}, which JSON does not have: make it text"
+                return f"{where} has the key {shown(key, 60)}, which JSON does not have: make it text"
             if problem := _first_problem(key, f"a key of {where}"):
                 return problem
-        if problem := _first_problem(part, f"{where}[{key!r:.60}]", depth):
+        if problem := _first_problem(part, f"{where}[{shown(key, 60)}]", depth):
             return problem
     return None
-
-
-def _shortened(value: int) -> str:
-    """An integer for a message; one of thousands of digits by its length."""
-    return str(value) if value.bit_length() <= 256 else f"an integer of {value.bit_length():,} bits"
 
 
 def approximate_bytes(value: Any) -> int:

@@ -18,6 +18,7 @@ from perflab.database.values import (
     check_number,
     check_text,
     encode_payload,
+    shown,
     to_microseconds,
 )
 from perflab.errors import InvalidInput
@@ -87,7 +88,7 @@ class Enqueue(QueueOperation[NewJob, int]):
 
     def prepare(self, item: NewJob) -> EnqueueRow:
         if not isinstance(item, NewJob):
-            raise InvalidInput(f"a job to enqueue is {type(item).__name__} {item!r:.80}: write NewJob(payload, …)")
+            raise InvalidInput(f"a job to enqueue is {type(item).__name__} {shown(item, 80)}: write NewJob(payload, …)")
         priority, max_attempts, run_at, key = item.priority, item.max_attempts, item.run_at, item.key
         # Almost every row passes these two tests; the functions that say what is wrong cost more.
         if type(priority) is not int or not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
@@ -139,7 +140,7 @@ class MarkError(QueueOperation[tuple[Job, BaseException | str], bool]):
     def prepare(self, item: tuple[Job, BaseException | str]) -> ErrorRow:
         job, error = _pair(item, "(job, error)")
         if not isinstance(error, str | BaseException):
-            raise InvalidInput(f"an error is {type(error).__name__} {error!r:.80}: give an exception or text")
+            raise InvalidInput(f"an error is {type(error).__name__} {shown(error, 80)}: give an exception or text")
         job_id, attempt = _lease(job)
         delay_seconds = self._settings.backoff.delay_seconds(attempt, self._settings.rng)
         return job_id, attempt, int(delay_seconds * 1e6), describe_error(error)
@@ -247,17 +248,17 @@ def describe_error(error: BaseException | str) -> str:
 
 def _pair(item: tuple[Subject, Parameter], shape: str) -> tuple[Subject, Parameter]:
     if not isinstance(item, tuple) or len(item) != 2:
-        raise InvalidInput(f"an item is {type(item).__name__} {item!r:.80}: give {shape}")
+        raise InvalidInput(f"an item is {type(item).__name__} {shown(item, 80)}: give {shape}")
     return item
 
 
 def _lease(job: Job) -> Lease:
     if not isinstance(job, Job):
-        raise InvalidInput(f"a job is {type(job).__name__} {job!r:.80}: give a Job that claim() returned")
+        raise InvalidInput(f"a job is {type(job).__name__} {shown(job, 80)}: give a Job that claim() returned")
     return job.id, job.attempt
 
 
 def _check_key(key: str) -> str:
     if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY:
-        raise InvalidInput(f"key is {key!r:.220}: give 1 to {LONGEST_KEY} characters, or None")
+        raise InvalidInput(f"key is {shown(key, 220)}: give 1 to {LONGEST_KEY} characters, or None")
     return check_text(key, "key")

@@ -22,6 +22,7 @@ from perflab.database.values import (
     check_text,
     decode_payload,
     from_microseconds,
+    shown,
     to_microseconds,
 )
 from perflab.errors import DatabaseError, InvalidInput
@@ -341,7 +342,9 @@ def check_worker_name(name: str) -> str:
         InvalidInput: not text, or longer than 200 characters.
     """
     if not isinstance(name, str) or len(name) > LONGEST_WORKER_NAME:
-        raise InvalidInput(f"the name of the worker is {name!r:.220}: give at most {LONGEST_WORKER_NAME} characters")
+        raise InvalidInput(
+            f"the name of the worker is {shown(name, 220)}: give at most {LONGEST_WORKER_NAME} characters"
+        )
     return check_text(name, "the name of the worker")
 
 
@@ -351,5 +354,5 @@ def _engine_for(db: Database) -> QueueEngine:
 
 def _each(items: Iterable[Item]) -> Iterable[Item]:
     if not isinstance(items, Iterable) or isinstance(items, str | bytes):
-        raise InvalidInput(f"{items!r:.80} is one thing where many are taken: give a list")
+        raise InvalidInput(f"{shown(items, 80)} is one thing where many are taken: give a list")
     return items

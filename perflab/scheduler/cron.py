@@ -12,7 +12,7 @@ from datetime import UTC, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from perflab.database.values import from_microseconds, to_microseconds
+from perflab.database.values import from_microseconds, shown, to_microseconds
 from perflab.errors import InvalidInput
 
 LONGEST_EXPRESSION = 200
@@ -32,7 +32,7 @@ def find_timezone(name: str) -> tzinfo:
         except (KeyError, ValueError, OSError):  # unknown, not a possible name, a directory of zones
             pass
     raise InvalidInput(
-        f"the time zone is {name!r:.80}: give an IANA name such as 'America/New_York'; "
+        f"the time zone is {shown(name, 80)}: give an IANA name such as 'America/New_York'; "
         "on a machine without zone files, install the package tzdata"
     )
 
@@ -45,8 +45,8 @@ def next_slot(expression: str, zone: tzinfo, after: int) -> int:
     """
     if not isinstance(expression, str) or len(expression) > LONGEST_EXPRESSION or len(expression.split()) != 5:
         raise InvalidInput(
-            f"the cron expression is {expression!r:.220}: give five fields (minute, hour, day of the month, month, "
-            "day of the week), such as '30 2 * * *'; for a schedule in seconds use an interval"
+            f"the cron expression is {shown(expression, 220)}: give five fields (minute, hour, day of the month, "
+            "month, day of the week), such as '30 2 * * *'; for a schedule in seconds use an interval"
         )
     return _search(expression, zone, after)
 

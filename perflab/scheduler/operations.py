@@ -21,6 +21,7 @@ from perflab.database.values import (
     check_number,
     check_text,
     encode_payload,
+    shown,
     to_microseconds,
 )
 from perflab.errors import InvalidInput
@@ -83,7 +84,7 @@ class AddWatch(SchedulerOperation[Watch, int]):
 
     def prepare(self, item: Watch) -> WatchRow:
         if type(item) is not Watch:
-            raise InvalidInput(f"a watch is {type(item).__name__} {item!r:.80}: write Watch(name, interval=…)")
+            raise InvalidInput(f"a watch is {type(item).__name__} {shown(item, 80)}: write Watch(name, interval=…)")
         name, priority, payload, start_at = item.name, item.priority, item.payload, item.start_at
         if not (type(name) is str and 0 < len(name) <= LONGEST_NAME and name.isascii() and "\x00" not in name):
             check_name(name)
@@ -127,13 +128,15 @@ class UpdateIngestState(SchedulerOperation[IngestState, bool]):
 
     def prepare(self, item: IngestState) -> IngestRow:
         if type(item) is not IngestState:
-            raise InvalidInput(f"an ingest state is {type(item).__name__} {item!r:.80}: write IngestState(watch, …)")
+            raise InvalidInput(
+                f"an ingest state is {type(item).__name__} {shown(item, 80)}: write IngestState(watch, …)"
+            )
         watch, cursor, etag, succeeded_at, error = item.watch, item.cursor, item.etag, item.succeeded_at, item.error
         if not (type(watch) is str and 0 < len(watch) <= LONGEST_NAME and watch.isascii() and "\x00" not in watch):
             check_name(watch)
         if error is not None:
             if not isinstance(error, str | BaseException):
-                raise InvalidInput(f"the error of watch {watch!r} is {error!r:.80}: give an exception or text")
+                raise InvalidInput(f"the error of watch {watch!r} is {shown(error, 80)}: give an exception or text")
             if succeeded_at is not None:
                 raise InvalidInput(f"the ingest state of watch {watch!r} has both succeeded_at and error: give one")
         return (
@@ -196,7 +199,7 @@ class SchedulerOperations:
 def check_name(name: str) -> str:
     """Refuse what cannot be the name of a watch."""
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        raise InvalidInput(f"the name of a watch is {name!r:.220}: give text of 1 to {LONGEST_NAME} characters")
+        raise InvalidInput(f"the name of a watch is {shown(name, 220)}: give text of 1 to {LONGEST_NAME} characters")
     return check_text(name, "the name of a watch")
 
 
@@ -256,7 +259,7 @@ def _is_plain(text: str) -> bool:
 def _bounded_text(text: str, field: str, watch: str) -> str | Absent:
     if not isinstance(text, str) or len(text) > LONGEST_CURSOR:
         raise InvalidInput(
-            f"the {field} of watch {watch!r} is {type(text).__name__} {text!r:.80}: "
+            f"the {field} of watch {watch!r} is {type(text).__name__} {shown(text, 80)}: "
             f"give text of at most {LONGEST_CURSOR:,} characters"
         )
     return check_text(text, f"the {field} of watch {watch!r}")

@@ -19,6 +19,7 @@ from perflab.database.values import (
     check_number,
     decode_payload,
     from_microseconds,
+    shown,
     to_microseconds,
 )
 from perflab.errors import DatabaseError, InvalidInput, TransientError
@@ -347,7 +348,7 @@ def _queue_name(db: Database, queue: PriorityQueue[Any, Any] | str | None) -> st
 
 def _each(items: Iterable[Item]) -> Iterable[Item]:
     if not isinstance(items, Iterable) or isinstance(items, str | bytes):
-        raise InvalidInput(f"{items!r:.80} is one thing where many are taken: give a list")
+        raise InvalidInput(f"{shown(items, 80)} is one thing where many are taken: give a list")
     return items
 
 
