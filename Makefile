@@ -4,14 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PROFILE ?= quick
+ENGINE ?= sqlite
 
 .PHONY: help report notebook test lint types imports unit notebooks bench sweep reference format clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-report: $(VENV)/.lab ## measure on this machine and write reports/02_batch_size_and_flush_interval-quick.html
-	@$(BIN)/perflab report 02 --profile $(PROFILE)
+report: $(VENV)/.$(if $(filter postgresql,$(ENGINE)),postgres,lab) ## measure on this machine, write an HTML report; ENGINE=postgresql for that engine
+	@$(BIN)/perflab report 02 --profile $(PROFILE) --engine $(ENGINE)
 
 notebook: $(VENV)/.lab ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
@@ -63,6 +64,10 @@ $(VENV)/.lab: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --quiet --editable '.[lab,postgres]'
 	@touch $@
 
+$(VENV)/.postgres: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --quiet --editable '.[lab,postgres]'
+	@touch $@ $(VENV)/.lab
+
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --quiet --editable '.[dev]'
-	@touch $@ $(VENV)/.lab
+	@touch $@ $(VENV)/.lab $(VENV)/.postgres

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,7 +14,7 @@ from perflab.errors import InvalidInput
 NOTEBOOKS = Path("notebooks")
 
 
-def report(
+def report(  # noqa: PLR0917  # options of a command are given by name
     notebook: Annotated[str, typer.Argument(help="A notebook file, or the name or number of one in ./notebooks.")],
     parameter: Annotated[
         list[str] | None,
@@ -22,6 +22,13 @@ def report(
     ] = None,
     profile: Annotated[
         str | None, typer.Option(metavar="NAME", help="smoke, quick or full, if the notebook has profiles.")
+    ] = None,
+    engine: Annotated[
+        Literal["sqlite", "postgresql"] | None,
+        typer.Option(
+            help="What to measure, if the notebook has a choice. PostgreSQL is an embedded server, or the one that the "
+            "environment variable PERFLAB_URL names: in a scratch schema there, which is removed again."
+        ),
     ] = None,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),
     timeout: Annotated[
@@ -34,7 +41,7 @@ def report(
     written as far as the run came. Exits with 2 when the notebook or a parameter was refused and nothing ran.
     """
     path = find_notebook(notebook, folder=NOTEBOOKS)
-    parameters = parse_parameters(parameter or [])
+    parameters = parse_parameters([*(parameter or []), *([f"engine={engine}"] if engine else [])])
 
     from perflab.lab.report.run import run_report
 

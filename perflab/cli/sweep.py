@@ -48,10 +48,10 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
     """
     from dataclasses import replace
 
+    from perflab.lab.notebook import own_server_url
     from perflab.lab.sweep.findings import Findings
     from perflab.lab.sweep.profiles import standard_plan
     from perflab.lab.sweep.run import run_sweep
-    from perflab.lab.sweep.server import own_server_url, server_label
     from perflab.lab.sweep.store import ResultsStore
 
     if not latency_target_ms > 0:
@@ -59,7 +59,7 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
     if url is not None and engine == "sqlite":
         raise InvalidInput("--url names a PostgreSQL server: add --engine postgresql")
     url = url or own_server_url(engine)
-    plan = standard_plan(profile, engine=engine, server=server_label(engine, url), seed=seed, durability=durability)
+    plan = standard_plan(profile, engine=engine, url=url, seed=seed, durability=durability)
     plan = replace(plan, **chosen(batch_sizes, flush_intervals_ms, added_latency_ms, blocks))
     if store.parent == Path("reports"):
         store.parent.mkdir(exist_ok=True)

@@ -12,6 +12,7 @@ from perflab.lab.sweep.profiles import Profile
 
 PROFILE_VARIABLE = "PERFLAB_PROFILE"
 OUTPUT_VARIABLE = "PERFLAB_OUTPUT"
+URL_VARIABLE = "PERFLAB_URL"
 NOTEBOOKS, REPORTS = "notebooks", "reports"
 
 
@@ -32,6 +33,11 @@ def resolve_profile(profile: str) -> Profile:
     return cast("Profile", chosen)
 
 
+def run_name(notebook: str, profile: str, engine: str = "sqlite") -> str:
+    """What the files of a run are called: `<notebook>-<profile>`, with the engine in between where it is not SQLite."""
+    return f"{notebook}-{profile}" if engine == "sqlite" else f"{notebook}-{engine}-{profile}"
+
+
 def to_seconds(milliseconds: float, name: str) -> float:
     """Milliseconds that a parameter gives, checked and as seconds.
 
@@ -39,6 +45,15 @@ def to_seconds(milliseconds: float, name: str) -> float:
         InvalidInput: it is not a finite number above zero.
     """
     return check_number(milliseconds, name, above_low=True) / 1_000
+
+
+def own_server_url(engine: str) -> str | None:
+    """The URL of the user's own PostgreSQL server, from the environment variable PERFLAB_URL.
+
+    It is no parameter, because those are stored in the report, with the password. None for SQLite, and where no server
+    is named: then an embedded one is measured.
+    """
+    return (os.environ.get(URL_VARIABLE) or None) if engine == "postgresql" else None
 
 
 def output_folder(output: str = "") -> Path:

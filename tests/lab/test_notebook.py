@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from perflab.errors import InvalidInput
-from perflab.lab.notebook import OUTPUT_VARIABLE, PROFILE_VARIABLE, output_folder, resolve_profile, to_seconds
+from perflab.lab.notebook import (
+    OUTPUT_VARIABLE,
+    PROFILE_VARIABLE,
+    URL_VARIABLE,
+    output_folder,
+    own_server_url,
+    resolve_profile,
+    run_name,
+    to_seconds,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,3 +81,16 @@ def test_milliseconds_are_checked_and_become_seconds() -> None:
     for wrong in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(InvalidInput, match="latency_target_ms"):
             to_seconds(wrong, "latency_target_ms")
+
+
+def test_the_own_server_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(URL_VARIABLE, raising=False)
+    assert own_server_url("postgresql") is None
+    monkeypatch.setenv(URL_VARIABLE, "postgresql://localhost/shop")
+    assert own_server_url("postgresql") == "postgresql://localhost/shop"
+    assert own_server_url("sqlite") is None
+
+
+def test_runs_of_other_engines_have_names_of_their_own() -> None:
+    assert run_name("02_sweep", "quick") == run_name("02_sweep", "quick", "sqlite") == "02_sweep-quick"
+    assert run_name("02_sweep", "quick", "postgresql") == "02_sweep-postgresql-quick"

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sqlalchemy.engine import make_url
 
-from perflab.lab.notebook import OUTPUT_VARIABLE, PROFILE_VARIABLE
+from perflab.lab.notebook import OUTPUT_VARIABLE, PROFILE_VARIABLE, URL_VARIABLE
 from perflab.lab.report.notebook import read_notebook, tags
 from perflab.lab.report.run import ReportResult, run_report
 from perflab.lab.sweep.findings import Findings
@@ -154,6 +155,21 @@ def test_the_data_of_every_figure_lies_beside_the_report(sweep: Run) -> None:
     assert len(latency) == 2 * len(PLAN.replay_batch_sizes) * len(PLAN.replay_flush_intervals)
 
 
+def test_the_sweep_of_a_server_is_a_report_of_its_own_without_its_url(
+    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(URL_VARIABLE, postgres_url)
+    run = run_smoke(SWEEP, tmp_path, engine="postgresql", latency_target_ms=60_000.0)
+    assert (run.result.failed_cell, run.result.error) == (None, None)
+    assert run.result.html.name == f"{SWEEP}-postgresql-smoke.html"
+    assert (tmp_path / f"{SWEEP}-postgresql-smoke" / "throughput.csv").exists()
+    assert (run.result.headline or "").startswith("recommendation send at ")
+    assert "PostgreSQL 1" in run.html
+    assert str(make_url(postgres_url).query["host"]) not in run.html + run.result.notebook.read_text(encoding="utf-8")
+    expected = (EXPECTED / f"{SWEEP}.txt").read_text(encoding="utf-8")
+    assert checked_outputs(run.result.notebook) == expected.replace(f"{SWEEP}-smoke", f"{SWEEP}-postgresql-smoke")
+
+
 @pytest.mark.parametrize(
     ("parameters", "error"),
     [
@@ -161,6 +177,7 @@ def test_the_data_of_every_figure_lies_beside_the_report(sweep: Run) -> None:
             {"latency_target_ms": 0.0},
             "InvalidInput: latency_target_ms is 0.0: it must be a finite number, greater than 0",
         ),
+        ({"engine": "mysql"}, "InvalidInput: engine is 'mysql': use one of 'sqlite', 'postgresql'"),
         ({"durability": "most"}, "InvalidInput: durability is 'most': use one of 'normal', 'full'"),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from perflab.errors import InvalidInput
+from perflab.lab.notebook import run_name
 from perflab.lab.report.execution import execute
 from perflab.lab.report.files import prepare_files, write_whole
 from perflab.lab.report.headline import headline_text, read_headline
@@ -50,6 +51,8 @@ def run_report(
 ) -> ReportResult:
     """Run a notebook and write `<stem>-<profile>.html`, with the executed notebook beside it.
 
+    Where its parameter `engine` is another than SQLite, that stands in the name too.
+
     When a cell fails the report is written as far as it came, with the error in it; look at `failed_cell`.
 
     Args:
@@ -70,8 +73,10 @@ def run_report(
     stored = notebook.resolve()
     declared = declared_parameters(stored, node)
     values = bind_parameters(declared, parameters, profile=profile, notebook=notebook.name)
-    in_profile = next((str(values.get(p.name, p.default)) for p in declared if p.name == "profile"), None)
-    files = prepare_files(output_directory, f"{notebook.stem}-{in_profile}" if in_profile else notebook.stem)
+    in_force = {parameter.name: str(values.get(parameter.name, parameter.default)) for parameter in declared}
+    in_profile = in_force.get("profile")
+    name = run_name(notebook.stem, in_profile, in_force.get("engine", "sqlite")) if in_profile else notebook.stem
+    files = prepare_files(output_directory, name)
     if files.notebook.resolve() == stored:
         raise InvalidInput(f"the report would replace the notebook {notebook}: choose another output directory")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from perflab.database.pools import Durability
 from perflab.errors import InvalidInput
 from perflab.lab.sweep.plan import Engine, SweepPlan
+from perflab.lab.sweep.server import server_label
 
 Profile = Literal["smoke", "quick", "full"]
 
@@ -41,6 +42,18 @@ _STANDARD: Mapping[Profile, SweepPlan] = {
     ),
 }
 
+# There each single write waits for the disk, so fewer of them take as long, and a slower replay is already a load.
+_ON_POSTGRESQL: Mapping[Profile, Mapping[str, Any]] = {
+    "smoke": {},
+    "quick": {
+        "closed_loop_batch_sizes": (1, 3, 10, 30, 100, 300, 1_000, 3_000),
+        "replay_batch_sizes": (1, 10, 100, 1_000),
+        "closed_loop_items": 500,
+        "speed_up": 60_000.0,
+    },
+    "full": {"closed_loop_items": 5_000, "speed_up": 60_000.0},
+}
+
 # With 10 ms of round trip a visit of single items is long: few items, and 20 batches of each larger size.
 _LATENCY: Mapping[Profile, SweepPlan] = {
     "smoke": SweepPlan(closed_loop_batch_sizes=(1, 10, 100), blocks=3, closed_loop_items=40, warm_up_items=20),
@@ -64,7 +77,7 @@ def standard_plan(
     profile: Profile,
     *,
     engine: Engine = "sqlite",
-    server: str = "",
+    url: str | None = None,
     seed: int = 20130705,
     durability: Durability = "normal",
 ) -> SweepPlan:
@@ -74,19 +87,20 @@ def standard_plan(
         profile: "smoke" runs in seconds and proves that everything works; "quick" takes about two minutes and is fit to
             choose a setting by; "full" takes about half an hour, over the year's trace.
         engine: "sqlite" or "postgresql".
-        server: as in `SweepPlan`.
+        url: of the user's own server, which the plan knows by its label only; None for an embedded one.
         seed: of orders and slices.
         durability: "normal" or "full".
     """
     plan = _of_profile(_STANDARD, profile)
-    return replace(plan, engine=engine, server=server, seed=seed, durability=durability)
+    changes = _ON_POSTGRESQL[profile] if engine == "postgresql" else {}
+    return replace(plan, engine=engine, server=server_label(engine, url), seed=seed, durability=durability, **changes)
 
 
 def latency_plan(
     profile: Profile,
     added_latencies: tuple[float, ...],
     *,
-    server: str,
+    url: str | None = None,
     seed: int = 20130705,
     durability: Durability = "normal",
 ) -> SweepPlan:
@@ -95,7 +109,7 @@ def latency_plan(
     Args:
         profile: "smoke" takes seconds, "quick" about two minutes, "full" about twenty, over the year's trace.
         added_latencies: seconds of round trip, 0 among them: it is what the others are predicted from.
-        server: as in `SweepPlan`.
+        url: of the user's own server, which the plan knows by its label only; None for an embedded one.
         seed: of orders and slices.
         durability: "normal" or "full".
 
@@ -108,7 +122,7 @@ def latency_plan(
         _of_profile(_LATENCY, profile),
         name="round trips and latency",
         engine="postgresql",
-        server=server,
+        server=server_label("postgresql", url),
         added_latencies=added_latencies,
         seed=seed,
         durability=durability,

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 from sqlalchemy.engine import make_url
 
 from perflab.lab.network.postgres_url import server_address
 from perflab.lab.sweep.plan import Engine
 
-URL_VARIABLE = "PERFLAB_URL"
-"""Environment variable with the URL of the user's own server. Not a parameter: those are stored in reports."""
 EMBEDDED = "embedded"
-
-
-def own_server_url(engine: Engine) -> str | None:
-    """The URL of the user's own server, from the environment; None for SQLite, and where no server is named."""
-    return (os.environ.get(URL_VARIABLE) or None) if engine == "postgresql" else None
 
 
 def server_label(engine: Engine, url: str | None) -> str:

@@ -96,7 +96,7 @@ def test_an_unknown_profile_is_refused() -> None:
 
 @pytest.mark.parametrize("profile", ["smoke", "quick", "full"])
 def test_a_latency_plan_has_every_batch_size_at_every_latency(profile: Any) -> None:
-    plan = latency_plan(profile, (0.0, 0.002), server="embedded")
+    plan = latency_plan(profile, (0.0, 0.002))
     assert plan.engine == "postgresql"
     sizes = {latency: [cell.batch_size for cell in plan.at(latency).cells] for latency in plan.added_latencies}
     assert sizes[0.0] == sizes[0.002]
@@ -106,11 +106,11 @@ def test_a_latency_plan_has_every_batch_size_at_every_latency(profile: Any) -> N
 
 def test_a_latency_plan_needs_a_baseline() -> None:
     with pytest.raises(InvalidInput, match=r"the added latencies are \(0.002,\): add 0"):
-        latency_plan("smoke", (0.002,), server="embedded")
+        latency_plan("smoke", (0.002,))
 
 
 def test_the_part_of_a_plan_with_one_latency_has_the_same_visits() -> None:
-    plan = latency_plan("smoke", (0.0, 0.002), server="embedded")
+    plan = latency_plan("smoke", (0.0, 0.002))
     keys = {plan.visit_key(visit) for visit in plan.visits()}
     parts = [{part.visit_key(visit) for visit in part.visits()} for part in map(plan.at, plan.added_latencies)]
     assert parts[0] | parts[1] == keys

@@ -21,7 +21,7 @@ from perflab.lab.sweep import added_latency
 from perflab.lab.sweep.plan import SweepPlan
 from perflab.lab.sweep.postgresql_target import open_postgresql
 from perflab.lab.sweep.scratch_schema import PREFIX
-from perflab.lab.sweep.server import EMBEDDED, URL_VARIABLE, own_server_url, server_label
+from perflab.lab.sweep.server import EMBEDDED, server_label
 from perflab.lab.sweep.sqlite_target import SQLiteTarget
 from perflab.lab.sweep.target import Target, open_target
 
@@ -208,14 +208,6 @@ def test_a_label_tells_servers_apart_and_says_nothing_of_them() -> None:
     assert len(labels) == 4
     assert not any(word in label for label in labels for word in ("example", "shop", "secret", "localhost"))
     assert server_label("postgresql", None) == EMBEDDED
-
-
-def test_the_own_server_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(URL_VARIABLE, raising=False)
-    assert own_server_url("postgresql") is None
-    monkeypatch.setenv(URL_VARIABLE, "postgresql://localhost/shop")
-    assert own_server_url("postgresql") == "postgresql://localhost/shop"
-    assert own_server_url("sqlite") is None
 
 
 @pytest.mark.parametrize(
