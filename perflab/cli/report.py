@@ -27,7 +27,7 @@ def report(  # noqa: PLR0917  # options of a command are given by name
         Literal["sqlite", "postgresql"] | None,
         typer.Option(
             help="What to measure, if the notebook has a choice. PostgreSQL is an embedded server, or the one that the "
-            "environment variable PERFLAB_URL names: in a scratch schema there, which is removed again."
+            "environment variable PERFLAB_LAB_URL names: in a scratch schema there, which is removed again."
         ),
     ] = None,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where the report is written.")] = Path("reports"),

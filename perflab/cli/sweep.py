@@ -16,7 +16,7 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
         str | None,
         typer.Option(
             metavar="URL",
-            help="Your PostgreSQL server, with --engine postgresql; or set PERFLAB_URL, which is safer for a password. "
+            help="Your PostgreSQL server, with --engine postgresql; PERFLAB_LAB_URL is safer for a password. "
             "It is measured in a scratch schema that is removed again, with a CHECKPOINT before each visit where you "
             "may. Without it an embedded server is started.",
         ),

@@ -12,7 +12,7 @@ from perflab.lab.sweep.profiles import Profile
 
 PROFILE_VARIABLE = "PERFLAB_PROFILE"
 OUTPUT_VARIABLE = "PERFLAB_OUTPUT"
-URL_VARIABLE = "PERFLAB_URL"
+URL_VARIABLE = "PERFLAB_LAB_URL"
 NOTEBOOKS, REPORTS = "notebooks", "reports"
 
 
@@ -48,7 +48,7 @@ def to_seconds(milliseconds: float, name: str) -> float:
 
 
 def own_server_url(engine: str) -> str | None:
-    """The URL of the user's own PostgreSQL server, from the environment variable PERFLAB_URL.
+    """The URL of the user's own PostgreSQL server, from the environment variable PERFLAB_LAB_URL.
 
     It is no parameter, because those are stored in the report, with the password. None for SQLite, and where no server
     is named: then an embedded one is measured.

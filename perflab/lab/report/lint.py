@@ -87,7 +87,7 @@ def _cell_messages(cell: NotebookNode) -> list[str]:
     if found := _ABSOLUTE_PATH.search(cell.source):
         messages.append(f"{found[0]!r} is an absolute path: name files relative to the folder of the notebook")
     if redact(cell.source) != cell.source:
-        messages.append("it holds a password: take the URL from the environment variable PERFLAB_URL")
+        messages.append("it holds a password: take the URL from the environment variable PERFLAB_LAB_URL")
     if cell.cell_type == "markdown" and _REMOTE_PICTURE.search(cell.source):
         messages.append("a picture comes from the network, and a report must not: store it beside the notebook")
     return messages

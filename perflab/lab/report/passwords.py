@@ -20,7 +20,7 @@ def refuse_password(text: str, *, where: str) -> None:
     if redact(text) != text:
         raise InvalidInput(
             f"{where} holds a password, and parameters are stored in the report: "
-            "set the environment variable PERFLAB_URL to that URL instead"
+            "set the environment variable PERFLAB_LAB_URL to that URL instead"
         )
 
 

@@ -155,7 +155,7 @@ def test_a_profile_is_given_once() -> None:
     ],
 )
 def test_a_password_is_refused_and_not_repeated(given: dict[str, object]) -> None:
-    with pytest.raises(InvalidInput, match="environment variable PERFLAB_URL") as caught:
+    with pytest.raises(InvalidInput, match="environment variable PERFLAB_LAB_URL") as caught:
         bind_parameters(DECLARED, given, profile=None, notebook="n.ipynb")
     assert "s3cr" not in str(caught.value)
 

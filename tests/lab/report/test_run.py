@@ -156,7 +156,7 @@ def test_a_run_that_ends_without_an_error_of_its_own_fails(
     [
         ({"parameters": {"batchsize": "5"}}, r"02_batch_size\.ipynb has no parameter 'batchsize'"),
         ({"parameters": {"batch_size": "x"}}, "takes a whole number"),
-        ({"parameters": {"label": "postgresql://app:s3cret@db/lab"}}, "PERFLAB_URL"),
+        ({"parameters": {"label": "postgresql://app:s3cret@db/lab"}}, "PERFLAB_LAB_URL"),
         ({"profile": "fast"}, "the profile 'fast' is none of"),
         ({"cell_timeout_seconds": 0}, "timeout of a cell is 0 s"),
     ],
