@@ -4,7 +4,8 @@ The branches answer the one question a caller has: *whose turn is it now?*
 
 - `InvalidInput`: yours. The value was refused before anything was written; correct it and call again.
 - `DatabaseError`: the database refused or failed. `TransientError` has already been retried and may be tried
-  again later; `RejectedRow` will fail again with the same row; `DatabaseUnusable` needs an operator.
+  again later; `RejectedRow` will fail again with the same row; `DatabaseUnusable` needs an operator. Two say more than
+  "failed": after `OutcomeUnknown` look whether it is written, and after `ResultLost` know that it is.
 - `LifecycleError`: the object is closed, or is used where it cannot work (after a fork, inside its own transaction).
 - `BufferFull`, `DeliveryTimeout`: load. Slow down, or allow more.
 - `MissingExtra`: an optional package is needed; the message has the command that installs it.
@@ -15,6 +16,11 @@ Messages say what was wrong, with which value, and what to do. They never hold a
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 
 class PerflabError(Exception):
@@ -43,6 +49,24 @@ class StatementError(DatabaseError):
 
 class DatabaseUnusable(DatabaseError):
     """The database cannot be written or read as it is: missing, read-only, corrupt, or not a database."""
+
+
+class OutcomeUnknown(DatabaseError):
+    """The connection was lost while a write was being committed: it is in the database whole, or not at all.
+
+    Writing it again may write it twice; look first.
+
+    Attributes:
+        batch: what the ledger knows it by; None if there is no ledger.
+    """
+
+    def __init__(self, message: str, *, batch: UUID | None = None) -> None:
+        super().__init__(message)
+        self.batch = batch
+
+
+class ResultLost(DatabaseError):
+    """It is written, exactly once, but what the database answered was lost with the connection: read it instead."""
 
 
 class LifecycleError(PerflabError, RuntimeError):

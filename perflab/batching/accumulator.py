@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from heapq import merge
 from math import inf
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from perflab.batching.limits import Limits
 from perflab.batching.sizing.fixed import FixedPolicy
@@ -32,7 +32,7 @@ T = TypeVar("T")
 class Entry(Generic[T]):
     """One item with what the accumulator knows of it."""
 
-    __slots__ = ("arrived", "attempts", "cause", "item", "number", "size")
+    __slots__ = ("arrived", "attempts", "cause", "doubt", "item", "number", "size")
 
     def __init__(self, item: T, size: int, arrived: float, number: int) -> None:
         self.item = item
@@ -41,6 +41,7 @@ class Entry(Generic[T]):
         self.number = number
         self.attempts = 0
         self.cause: Cause | None = None  # for which it first left
+        self.doubt: Any = None  # of whoever writes it: what an attempt of unknown outcome left open
 
     def __repr__(self) -> str:
         return f"Entry(#{self.number}, {self.size} B, arrived {self.arrived}, {self.attempts} attempts)"

@@ -13,10 +13,11 @@ from typing import Any, Self, TypeVar, get_args, overload
 from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
 from perflab.batching.batcher import DrainReport, Overflow
-from perflab.batching.delivery import Delivery, Submission, SubmissionBatch, Written, abandon, resolve
+from perflab.batching.delivery import Delivery, Written, abandon, resolve
 from perflab.batching.limits import make_limits
 from perflab.batching.loop_writer import LoopWriter
 from perflab.batching.metrics import BatchingMetrics, FlushTally
+from perflab.batching.part import Submission, SubmissionBatch
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
 from perflab.batching.sizing.policy import Explanation
@@ -256,10 +257,8 @@ class AsyncRequestBatcher:
             drained = False
         self._accumulator.close()
         self._gave_up = True
-        futures = [entry.item.future for entry in self._accumulator.abandon()]
-        futures += [future for _, _, future in self._arrivals]
+        abandoned = abandon(self._accumulator.abandon(), (future for _, _, future in self._arrivals))
         self._arrivals.clear()
-        abandoned = abandon(futures)
         if self._timer is not None:
             self._timer.cancel()
         self._writer.shutdown(wait_for_thread=drained)
@@ -319,7 +318,7 @@ class AsyncRequestBatcher:
         if written.flush is not None:
             self._delivery.emit(written.flush)
         given_up = written.undecided if self._gave_up else []
-        abandon(entry.item.future for entry in given_up)
+        abandon(given_up)
         self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)
         self._accumulator.learn(batch, written.flush, self._clock())
         self._tally.add(written.flush, failed=len(written.failed) + len(given_up))

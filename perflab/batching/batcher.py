@@ -15,19 +15,12 @@ from typing import Any, Literal, Self, TypeVar, get_args, overload
 
 from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
-from perflab.batching.delivery import (
-    Delivery,
-    Submission,
-    SubmissionBatch,
-    Written,
-    abandon,
-    interrupted,
-    resolve,
-)
+from perflab.batching.delivery import Delivery, Written, abandon, interrupted, resolve
 from perflab.batching.inline_future import InlineFuture
 from perflab.batching.interrupts import interrupts_deferred
 from perflab.batching.limits import make_limits
 from perflab.batching.metrics import BatchingMetrics, FlushTally
+from perflab.batching.part import Submission, SubmissionBatch
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
 from perflab.batching.sizing.policy import Explanation
@@ -229,7 +222,7 @@ class RequestBatcher:
             still_in_flight = self._accumulator.pending
             self._gave_up = True
             self._work.notify()
-        abandoned = abandon(entry.item.future for entry in waiting if entry.attempts or _start(entry.item.future))
+        abandoned = abandon(entry for entry in waiting if entry.attempts or _start(entry.item.future))
         if drained and self._flusher is not None:
             self._flusher.join()
         with self._lock:
@@ -299,7 +292,7 @@ class RequestBatcher:
             self._accumulator.learn(batch, written.flush, self._clock())
             self._tally.add(written.flush, failed=len(written.failed) + len(given_up))
             self._progress.notify_all()
-        abandon(entry.item.future for entry in given_up)
+        abandon(given_up)
 
     def _write_due(self) -> None:
         """Inline mode: write what is due, unless another thread is at it."""

@@ -8,38 +8,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
-from perflab.batching.accumulator import Batch, Entry
 from perflab.batching.isolation import isolate
+from perflab.batching.part import AppliedPart, Doubt, PreparedItem, SubmissionBatch, SubmissionEntry, Unreadable
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
-from perflab.database.failures import as_perflab_error, is_too_much
-from perflab.database.operation import Operation
-from perflab.errors import DeliveryTimeout, LifecycleError, StatementError
+from perflab.database.failures import FailureKind, as_perflab_error, classify, is_too_much
+from perflab.database.ledger import outcome_unknown
+from perflab.database.operation import DriverConnection
+from perflab.errors import DeliveryTimeout, LifecycleError, OutcomeUnknown, StatementError
 from perflab.events import Event, FlushCompleted, Outcome
 
 logger = logging.getLogger(__name__)
-
-
-class Submission(NamedTuple):
-    """One item as it was submitted, and the future (of either kind) that its caller holds."""
-
-    operation: Operation[Any, Any]
-    item: Any
-    future: Any
-
-
-SubmissionEntry = Entry[Submission]
-SubmissionBatch = Batch[Submission]
-
-
-class PreparedItem(NamedTuple):
-    entry: SubmissionEntry
-    row: Any
 
 
 @dataclass(slots=True)
@@ -83,97 +68,106 @@ class Delivery:
         Never raises an `Exception`: what goes wrong is somebody's result.
         """
         written = Written()
-        prepared = self._prepare(batch.entries, written)
-        if not prepared:
-            return written
-        items = len(prepared) + len(written.failed)  # without those that were cancelled
+        entries: Sequence[SubmissionEntry]
+        entries = [entry for entry in batch.entries if entry.attempts > 1 or self._start(entry.item.future)]
         start = self._clock()
-        tally = _RoundTripTally()
-        isolated = isolate(prepared, lambda part: self._attempt(part, tally))
-        now = self._clock()
-        for item, result in isolated.delivered:
-            if isinstance(result, _Unreadable):
-                isolated.failed.append((item, result.error))
-            else:
-                written.delivered.append((item.entry, result))
-        written.failed += [(item.entry, _typed(error, item.entry)) for item, error in isolated.failed]
-        self._undecided([item.entry for item in isolated.undecided], isolated.error, now, written)
-        if written.undecided:
-            outcome = Outcome.RETRIED
-        elif len(written.delivered) == items:
-            outcome = Outcome.COMMITTED
-        else:
-            outcome = Outcome.PARTIAL if written.delivered else Outcome.FAILED
-        written.flush = FlushCompleted(
-            items=items,
-            delivered=len(written.delivered),
-            capacity=batch.capacity,
-            bytes=batch.bytes,
-            seconds=now - start,
-            waited=batch.waited,
-            round_trips=tally.sent,
-            round_trips_unbatched=tally.unbatched,
-            cause=batch.cause,
-            outcome=outcome,
-            attempt=batch.attempt,
-            too_much=tally.too_much,
-        )
+        tally = _Tally()
+        if any(entry.doubt is not None for entry in entries):
+            entries = self._settle_doubts(entries, tally, written)
+        self._write(entries, tally, written)
+        if tally.attempts:
+            written.flush = self._describe(batch, written, tally, self._clock() - start)
         return written
 
     def emit(self, event: Event) -> None:
         if self._database.events:
             self._database.events.emit(event)
 
+    def _write(self, entries: Sequence[SubmissionEntry], tally: _Tally, written: Written) -> None:
+        prepared = self._prepare(entries, written)
+        isolated = isolate(prepared, lambda part: self._attempt(part, tally))
+        self._deliver(((item.entry, result) for item, result in isolated.delivered), written)
+        written.failed += [(item.entry, _typed(error, item.entry)) for item, error in isolated.failed]
+        undecided = [item.entry for item in isolated.undecided]
+        if isinstance(isolated.error, OutcomeUnknown):
+            if isolated.error.batch is not None:
+                Doubt(isolated.error.batch, isolated.in_doubt)
+            else:  # there is no ledger, and to try again would be a guess
+                written.failed += [(entry, _in_doubt(entry, isolated.error)) for entry, _ in isolated.in_doubt]
+                del undecided[: len(isolated.in_doubt)]
+        self._undecided(undecided, isolated.error, written)
+
     def _prepare(self, entries: Sequence[SubmissionEntry], written: Written) -> list[PreparedItem]:
         prepared: list[PreparedItem] = []
         for entry in entries:
-            operation, item, future = entry.item
-            if entry.attempts == 1 and not self._start(future):
-                continue
+            operation, item, _future = entry.item
             try:
                 prepared.append(PreparedItem(entry, operation.prepare(item)))
             except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
                 written.failed.append((entry, _typed(error, entry)))
         return prepared
 
-    def _attempt(self, part: Sequence[PreparedItem], tally: _RoundTripTally) -> list[Any]:
+    def _attempt(self, part: Sequence[PreparedItem], tally: _Tally) -> list[Any]:
         """Write one part in one transaction."""
-        results: list[Any] = [None] * len(part)
-        answers: list[tuple[list[int], Sequence[Any]]] = []
+        with self._connection(tally) as connection, self._database.ledger.transaction(connection):
+            applied = AppliedPart(connection, part)
+        tally.unbatched += len(part) * self._database.round_trips_of_one
+        return applied.results()
+
+    @contextmanager
+    def _connection(self, tally: _Tally) -> Iterator[DriverConnection]:
+        tally.attempts += 1
         with self._database.writing_connection() as connection:
             before = connection.round_trips
             try:
-                with connection.transaction():
-                    for operation, positions in group_by_operation(part):
-                        rows = [part[position].row for position in positions]
-                        answer = operation.apply(connection, rows)
-                        if connection.answers_at_once:  # and must be read, while a faulty operation can be undone
-                            _spread(answer, positions, results)
-                        else:
-                            answers.append((positions, answer))
+                yield connection
             except Exception as error:
                 tally.too_much = tally.too_much or is_too_much(error)
                 raise
             finally:
                 tally.sent += connection.round_trips - before
-        tally.unbatched += len(part) * self._database.round_trips_of_one
-        for positions, answer in answers:
-            try:
-                _spread(answer, positions, results)
-            except Exception as error:  # noqa: BLE001  # it is committed, and must not be tried again
-                for position in positions:
-                    results[position] = _Unreadable(error)
-        return results
 
-    def _undecided(self, entries: list[SubmissionEntry], error: Exception | None, now: float, written: Written) -> None:
+    def _settle_doubts(
+        self, entries: Sequence[SubmissionEntry], tally: _Tally, written: Written
+    ) -> Sequence[SubmissionEntry]:
+        """Ask what became of the parts in doubt, and return the entries that are to be written now."""
+        failure: Exception | None = None
+        try:
+            for doubt in {id(entry.doubt): entry.doubt for entry in entries if _is_in_doubt(entry)}.values():
+                with self._connection(tally) as connection:
+                    doubt.settle(self._database.ledger.ask(connection, doubt.batch))
+        except Exception as error:  # noqa: BLE001  # each kind has its own answer
+            failure = error
+        told = [entry for entry in entries if entry.doubt is not None and not _is_in_doubt(entry)]
+        tally.unbatched += len(told) * self._database.round_trips_of_one
+        self._deliver(((entry, entry.doubt.results[entry.number]) for entry in told), written)
+        left = [entry for entry in entries if entry.doubt is None or _is_in_doubt(entry)]
+        if failure is None:
+            return left
+        if classify(failure) is FailureKind.TRANSIENT:  # all wait, so that they keep their order
+            self._undecided(left, failure, written)
+            return []
+        written.failed += [(entry, _in_doubt(entry, failure)) for entry in left if _is_in_doubt(entry)]
+        return [entry for entry in left if entry.doubt is None]
+
+    def _deliver(self, results: Iterable[tuple[SubmissionEntry, Any]], written: Written) -> None:
+        for entry, result in results:
+            if isinstance(result, Unreadable):
+                written.failed.append((entry, _typed(result.error, entry)))
+            else:
+                written.delivered.append((entry, result))
+
+    def _undecided(self, entries: Sequence[SubmissionEntry], error: Exception | None, written: Written) -> None:
         """Try again what has time left; the rest fails with its deadline."""
         if not entries or error is None:
             return
         timeout = self._retry.delivery_timeout
-        written.resume_at = now + self._retry.delay(entries[0].attempts, self._random)
+        written.resume_at = self._clock() + self._retry.delay(entries[0].attempts, self._random)
         for entry in entries:
             if written.resume_at < entry.arrived + timeout:
                 written.undecided.append(entry)
+            elif entry.doubt is not None:
+                written.failed.append((entry, _in_doubt(entry, error)))
             else:
                 expired = DeliveryTimeout(
                     f"{_name(entry)} was not delivered within {timeout:g} s, after {entry.attempts} "
@@ -182,47 +176,42 @@ class Delivery:
                 expired.__cause__ = error
                 written.failed.append((entry, expired))
 
+    def _describe(self, batch: SubmissionBatch, written: Written, tally: _Tally, seconds: float) -> FlushCompleted:
+        delivered, failed, undecided = len(written.delivered), len(written.failed), len(written.undecided)
+        if undecided:
+            outcome = Outcome.RETRIED
+        elif not failed:
+            outcome = Outcome.COMMITTED
+        else:
+            outcome = Outcome.PARTIAL if delivered else Outcome.FAILED
+        return FlushCompleted(
+            items=delivered + failed + undecided,  # without those that were cancelled
+            delivered=delivered,
+            capacity=batch.capacity,
+            bytes=batch.bytes,
+            seconds=seconds,
+            waited=batch.waited,
+            round_trips=tally.sent,
+            round_trips_unbatched=tally.unbatched,
+            cause=batch.cause,
+            outcome=outcome,
+            attempt=batch.attempt,
+            too_much=tally.too_much,
+        )
 
-class _RoundTripTally:
-    """Round trips sent, what the items that they delivered would have cost one by one, and whether one was too much."""
 
-    __slots__ = ("sent", "too_much", "unbatched")
+class _Tally:
+    """Attempts and round trips sent, what the items that they delivered would have cost one by one, and whether one
+    was too much.
+    """
+
+    __slots__ = ("attempts", "sent", "too_much", "unbatched")
 
     def __init__(self) -> None:
+        self.attempts = 0
         self.sent = 0
         self.unbatched = 0
         self.too_much = False
-
-
-@dataclass(frozen=True, slots=True)
-class _Unreadable:
-    """In place of the result of an item that is written, but whose operation cannot tell how it ended."""
-
-    error: Exception
-
-
-def _spread(answer: Sequence[Any], positions: list[int], results: list[Any]) -> None:
-    for position, result in zip(positions, answer, strict=True):
-        results[position] = result
-
-
-def group_by_operation(part: Sequence[PreparedItem]) -> list[tuple[Operation[Any, Any], list[int]]]:
-    """Positions by operation: as few groups as possible without changing the order on any table.
-
-    An item joins the group of its operation unless a later group shares a table with it; then it begins a new one.
-    """
-    groups: list[tuple[Operation[Any, Any], list[int]]] = []
-    group_of: dict[int, int] = {}  # by identity of the operation
-    last_on_table: dict[str, int] = {}
-    for position, prepared in enumerate(part):
-        operation = prepared.entry.item.operation
-        index = group_of.get(id(operation))
-        if index is None or (index != len(groups) - 1 and any(last_on_table[t] > index for t in operation.tables)):
-            index = group_of[id(operation)] = len(groups)
-            groups.append((operation, []))
-            last_on_table.update(dict.fromkeys(operation.tables, index))
-        groups[index][1].append(position)
-    return groups
 
 
 def resolve(written: Written) -> None:
@@ -237,12 +226,24 @@ def resolve(written: Written) -> None:
             _tell(future.set_exception, error)
 
 
-def abandon(futures: Iterable[Any]) -> int:
-    """Fail what a batcher still held when `close` ran out of time; returns how many were still wanted."""
-    wanted = [future for future in futures if not future.done()]
-    for future in wanted:
-        _tell(future.set_exception, LifecycleError("the batcher was closed before this item could be delivered"))
+def abandon(entries: Iterable[SubmissionEntry], in_line: Iterable[Any] = ()) -> int:
+    """Fail what a batcher still held when `close` ran out of time; returns how many were still wanted.
+
+    Args:
+        entries: of the buffer.
+        in_line: futures of items that did not get into it.
+    """
+    futures = [(entry.item.future, _abandoned(entry)) for entry in entries]
+    futures += [(future, _abandoned(None)) for future in in_line]
+    wanted = [(future, error) for future, error in futures if not future.done()]
+    for future, error in wanted:
+        _tell(future.set_exception, error)
     return len(wanted)
+
+
+def _abandoned(entry: SubmissionEntry | None) -> Exception:
+    closed = LifecycleError("the batcher was closed before this item could be delivered")
+    return closed if entry is None or entry.doubt is None else _in_doubt(entry, closed)
 
 
 def _tell(setter: Callable[[Any], None], outcome: Any) -> None:
@@ -258,6 +259,20 @@ def interrupted(batch: SubmissionBatch, error: BaseException) -> Written:
     unknown = LifecycleError(f"{type(error).__name__} broke off the batch with this item, which may have been written")
     unknown.__cause__ = error
     return Written(failed=[(entry, unknown) for entry in batch.entries])
+
+
+def _is_in_doubt(entry: SubmissionEntry) -> bool:
+    return entry.doubt is not None and entry.doubt.results is None
+
+
+def _in_doubt(entry: SubmissionEntry, error: Exception) -> OutcomeUnknown:
+    """For an item that may be written, when nobody can be asked any more."""
+    if isinstance(error, OutcomeUnknown):
+        unknown = OutcomeUnknown(f"{_name(entry)}: {error}")
+    else:
+        unknown = outcome_unknown(f"the ledger could not be asked in time: {_typed(error, entry)}", entry.doubt.batch)
+    unknown.__cause__ = error
+    return unknown
 
 
 def _typed(error: Exception, entry: SubmissionEntry) -> Exception:

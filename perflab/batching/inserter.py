@@ -17,10 +17,11 @@ from sqlalchemy.exc import NoSuchTableError
 
 from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
-from perflab.batching.delivery import Delivery, Submission, Written, interrupted
+from perflab.batching.delivery import Delivery, Written, interrupted
 from perflab.batching.interrupts import interrupts_deferred
 from perflab.batching.limits import make_limits
 from perflab.batching.metrics import BatchingMetrics, FlushTally
+from perflab.batching.part import Submission
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.rows import as_row, iterate_rows
 from perflab.database.core_write import CoreWrite

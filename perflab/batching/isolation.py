@@ -20,8 +20,10 @@ class Isolated(Generic[T, R]):
     failed: list[tuple[T, Exception]] = field(default_factory=list)
     undecided: list[T] = field(default_factory=list)
     """In their order; not written, because of `error`."""
+    in_doubt: Sequence[T] = ()
+    """The first of the undecided, if nobody knows whether they are written: the part whose COMMIT was not answered."""
     error: Exception | None = None
-    """The passing failure that left items undecided."""
+    """The failure that left items undecided."""
     attempts: int = 0
 
 
@@ -40,7 +42,7 @@ def isolate(items: Sequence[T], attempt: Callable[[Sequence[T]], Sequence[R]]) -
             to blame is known only when a row stands alone.
 
     Returns:
-        What was delivered, what failed, and what a passing failure left undecided.
+        What was delivered, what failed, and what a passing failure, or one of unknown outcome, left undecided.
     """
     outcome: Isolated[T, R] = Isolated()
     parts = [items] if items else []
@@ -51,8 +53,9 @@ def isolate(items: Sequence[T], attempt: Callable[[Sequence[T]], Sequence[R]]) -
             results = attempt(part)
         except Exception as error:  # noqa: BLE001  # each kind has its own answer
             kind = classify(error)
-            if kind is FailureKind.TRANSIENT:
+            if kind in (FailureKind.TRANSIENT, FailureKind.UNKNOWN):
                 outcome.error = error
+                outcome.in_doubt = part if kind is FailureKind.UNKNOWN else ()
                 outcome.undecided = [item for waiting in (part, *reversed(parts)) for item in waiting]
                 return outcome
             if kind is FailureKind.UNUSABLE:

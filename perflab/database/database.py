@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, get_args
@@ -11,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, get_args
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from perflab.database.engines import open_pools
-from perflab.database.failures import TypedErrors
+from perflab.database.failures import FailureKind, TypedErrors, classify
+from perflab.database.ledger import KeptAnswers, Ledger
 from perflab.database.operation import DriverConnection, Operation
 from perflab.database.pools import Durability, PoolSettings
 from perflab.database.urls import parse_url, redact_url
 from perflab.database.values import check_number
-from perflab.errors import DatabaseUnusable, InvalidInput, LifecycleError, TransientError
+from perflab.errors import DatabaseUnusable, InvalidInput, LifecycleError, OutcomeUnknown, TransientError
 from perflab.events import Events
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Pooled = TypeVar("Pooled", "Connection", "PoolProxiedConnection")
+
+
+ASK_AGAIN_SECONDS = 0.1
+"""Between questions to the ledger: about as long as a server takes to come back."""
 
 
 class RoundTripCount:
@@ -50,11 +56,21 @@ class Database:
     Safe to share between threads. Not usable after a fork: open it again in the child.
     """
 
-    def __init__(self, url: str, settings: PoolSettings) -> None:
+    def __init__(
+        self,
+        url: str,
+        settings: PoolSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         parsed = parse_url(url)
         self.url = redact_url(url)
         self.durability = settings.durability
         self.events = Events()
+        self._busy_timeout = settings.busy_timeout
+        self._clock = clock
+        self._sleep = sleep
         self._process_id = os.getpid()
         self._closed = False
         self._writing_thread: int | None = None
@@ -119,6 +135,8 @@ class Database:
         from perflab.database.schema import upgrade  # noqa: PLC0415  # Alembic is needed here only
 
         upgrade(self)
+        with self.writing_connection() as connection:
+            self.ledger.look(connection)
 
     # -- transactions --------------------------------------------------------------------------------------------------
 
@@ -191,6 +209,9 @@ class Database:
 
         Raises:
             InvalidInput: an item was refused; nothing was written.
+            OutcomeUnknown: the connection was lost at COMMIT, and the ledger could not be asked within the busy
+                timeout, or there is none.
+            ResultLost: all is written, but the connection was lost before the results came.
             DatabaseError: the database refused or failed; nothing was written.
             LifecycleError: the connection is not in a transaction of this database.
         """
@@ -200,11 +221,19 @@ class Database:
         with TypedErrors(f"{operation.name} of {len(rows)} items"):
             if connection is not None:
                 return list(operation.apply(self._in_transaction(connection), rows))
-            with self.driver_transaction() as driver:
-                results = operation.apply(driver, rows)
-                if driver.answers_at_once:  # and must be read, while a faulty operation can be undone
-                    return list(results)
+            try:
+                with self.writing_connection() as driver, self.ledger.transaction(driver):
+                    results = operation.apply(driver, rows)
+                    if driver.answers_at_once:  # and must be read, while a faulty operation can be undone
+                        return list(results)
+            except OutcomeUnknown as unknown:
+                return self._ask(unknown).replay(lambda kept: list(operation.apply(kept, rows)))
             return list(results)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What tells whether a batch whose COMMIT was never answered is written."""
+        return self._pools.ledger
 
     @property
     def dialect(self) -> Dialect:
@@ -283,6 +312,29 @@ class Database:
                 pooled.invalidate()
                 self._pools.writer.dispose()
             pooled.close()
+
+    def _ask(self, unknown: OutcomeUnknown) -> KeptAnswers:
+        """What the database answered to a batch whose COMMIT was not answered.
+
+        Raises:
+            TransientError: it is not written, and never will be.
+            OutcomeUnknown: it cannot be asked within the busy timeout.
+        """
+        if unknown.batch is None:
+            raise unknown
+        deadline = self._clock() + self._busy_timeout
+        while True:
+            try:
+                with self.writing_connection() as connection:
+                    kept = self.ledger.ask(connection, unknown.batch)
+            except Exception as error:
+                if classify(error) is not FailureKind.TRANSIENT or self._clock() > deadline:
+                    raise unknown from error
+                self._sleep(ASK_AGAIN_SECONDS)
+                continue
+            if kept is None:
+                raise TransientError("the connection was lost, and nothing was written: try again later") from unknown
+            return kept
 
     def _in_transaction(self, connection: Connection) -> DriverConnection:
         """The driver's connection under a SQLAlchemy connection that is in a transaction of this database."""

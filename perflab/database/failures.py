@@ -12,6 +12,7 @@ from perflab.errors import (
     DatabaseUnusable,
     InvalidInput,
     LifecycleError,
+    OutcomeUnknown,
     PerflabError,
     RejectedRow,
     StatementError,
@@ -26,6 +27,8 @@ class FailureKind(StrEnum):
     """One of the rows is refused: bisect."""
     STATEMENT = "statement"
     """The statement cannot run, or a row made it fail where the engine does not tell which: bisect too."""
+    UNKNOWN = "unknown"
+    """The connection was lost at COMMIT: ask what became of it before anything is tried again."""
     UNUSABLE = "unusable"
     """The database cannot be used (or was closed): fail everything."""
     BUG = "bug"
@@ -100,6 +103,8 @@ def classify(error: BaseException) -> FailureKind:
         return FailureKind.DATA
     if isinstance(error, TransientError):
         return FailureKind.TRANSIENT
+    if isinstance(error, OutcomeUnknown):
+        return FailureKind.UNKNOWN
     if isinstance(error, DatabaseUnusable | LifecycleError):
         return FailureKind.UNUSABLE
     if isinstance(error, sqlite3.Error):

@@ -9,6 +9,8 @@ from typing import Literal
 from sqlalchemy import Dialect, Engine
 from sqlalchemy.pool import QueuePool
 
+from perflab.database.ledger import Ledger
+
 Durability = Literal["normal", "full"]
 
 
@@ -33,6 +35,7 @@ class Pools:
     """To compile statements with that operations run on the driver's connection."""
     round_trips_of_one: int
     """What one write alone costs at the least; a test counts it."""
+    ledger: Ledger
     one_writer: bool
     """Only one thread can be in a writing transaction: a second one in the same thread would wait for itself."""
     release: Callable[[], None] = lambda: None

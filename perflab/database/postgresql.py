@@ -19,8 +19,10 @@ from sqlalchemy.pool import QueuePool
 from perflab.database.binary_arrays import INT8_ARRAY_OID, TEXT_ARRAY_OID, IntegerArray, TextArray
 from perflab.database.connection_failures import connection_failure
 from perflab.database.failures import TypedErrors
+from perflab.database.ledger import Ledger
 from perflab.database.operation import DriverConnection
 from perflab.database.pools import Pools, PoolSettings
+from perflab.database.postgresql_ledger import BatchNote, PostgresLedger
 from perflab.errors import DatabaseUnusable
 
 MINIMUM_VERSION = 140_000
@@ -80,9 +82,9 @@ class PostgresConnection(psycopg.Connection[Any]):
         super().__init__(*arguments, **options)
         self.round_trips = 0
         self.cursor_factory = PostgresCursor
-        # An automatic PREPARE would be one more round trip at the sixth execution, and a name that poolers do not know.
-        self.prepare_threshold = None
         self._is_pipelined = False
+        self.note: BatchNote | None = None
+        """Of the batch that is being written, if the ledger notes it."""
 
     @property
     def in_transaction(self) -> bool:
@@ -155,6 +157,13 @@ class PostgresConnection(psycopg.Connection[Any]):
             if not self.closed:
                 self.autocommit = True
 
+    def execute(
+        self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool = False
+    ) -> psycopg.Cursor[Any]:
+        if self.note is not None:
+            query, params = self.note.keep(query, params)
+        return super().execute(query, params, prepare=prepare, binary=binary)
+
     def executemany(self, query: Any, parameters: Any, /) -> psycopg.Cursor[Any]:
         cursor = self.cursor()
         cursor.executemany(query, parameters)
@@ -184,19 +193,21 @@ def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnect
     instead of here; where the database has more cores than this machine, one process does not keep them busy anyway
     (https://github.com/brettwooldridge/HikariCP/wiki/About-Pool-Sizing).
     """
-    engine = _open_engine(url, settings, opened, connections=2 * (os.cpu_count() or 1) + 1)
+    ledger = PostgresLedger()
+    engine = _open_engine(url, settings, opened, ledger, connections=2 * (os.cpu_count() or 1) + 1)
     return Pools(
         "postgresql",
         engine,
         engine,
         dialect=PGDialect_psycopg(paramstyle="format"),  # type: ignore[no-untyped-call]  # values by position, as operations bind them
         round_trips_of_one=ROUND_TRIPS_OF_ONE,
+        ledger=ledger,
         one_writer=False,
     )
 
 
 def _open_engine(
-    url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None], *, connections: int
+    url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None], ledger: Ledger, *, connections: int
 ) -> Engine:
     engine = create_engine(
         url.set(drivername="postgresql+psycopg"),
@@ -210,6 +221,9 @@ def _open_engine(
     arguments, options = engine.dialect.create_connect_args(url)
     options.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
     options.setdefault("application_name", "perflab")
+    # An automatic PREPARE would be one more round trip at the sixth execution, and a name that poolers do not know; and
+    # where a pipeline fails before it, psycopg would go on to use a name that the server does not know.
+    options["prepare_threshold"] = None
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> PostgresConnection:
@@ -220,6 +234,7 @@ def _open_engine(
         try:
             with TypedErrors("setting up a connection"):
                 _set_up(connection, settings)
+                ledger.look(connection)
         except BaseException:
             connection.close()
             raise

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
 from perflab.database.failures import TypedErrors
+from perflab.database.ledger import NoLedger
 from perflab.database.operation import DriverConnection
 from perflab.database.pools import Durability, Pools, PoolSettings
 from perflab.errors import DatabaseUnusable, InvalidInput
@@ -140,10 +141,19 @@ def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnect
     """
     check_path(url)
     writer = _open_engine(url, settings, opened, connections=1, read_only=False)
-    if is_memory(url):  # every connection would be a database of its own
-        return Pools("sqlite", writer, writer, writer.dialect, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=True)
-    reader = _open_engine(url, settings, opened, connections=READING_CONNECTIONS, read_only=True)
-    return Pools("sqlite", writer, reader, writer.dialect, round_trips_of_one=ROUND_TRIPS_OF_ONE, one_writer=True)
+    if is_memory(url):
+        reader = writer  # every connection would be a database of its own
+    else:
+        reader = _open_engine(url, settings, opened, connections=READING_CONNECTIONS, read_only=True)
+    return Pools(
+        "sqlite",
+        writer,
+        reader,
+        writer.dialect,
+        round_trips_of_one=ROUND_TRIPS_OF_ONE,
+        ledger=NoLedger(),
+        one_writer=True,
+    )
 
 
 def _open_engine(

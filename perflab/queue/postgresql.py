@@ -140,7 +140,7 @@ def _enqueue_with_keys(connection: DriverConnection, queue: str, rows: Sequence[
     cursor = connection.execute(_SQL["enqueue_with_keys"], {"queue": queue, "now": now, **_columns(new, now)})
 
     def read() -> list[int]:
-        ids = _first_column(cursor)
+        ids = [job_id for _, job_id in sorted(cursor.fetchall())]
         return [ids[position] for position in positions]
 
     return Deferred(read)

@@ -1,5 +1,8 @@
 -- The queue's statements on PostgreSQL. Many ids travel as one binary array.
 --
+-- What an operation needs of a statement's answer stands in its part `answer`, and `/* ledger: … */` names the columns:
+-- there the ledger puts in what keeps them (perflab/database/ledger.py). Without a ledger it is a comment.
+--
 -- Statements that wait for row locks take them in the order of the ids, before they write anything: two batches that
 -- share jobs then wait for each other and never for themselves. Statements that choose their jobs pass over locked ones.
 --
@@ -8,20 +11,24 @@
 
 -- name: enqueue
 -- Jobs without keys. Ids are drawn in the order of the rows, so that the sorted ids are those of the rows.
-INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, payload, enqueued_at)
-SELECT
-    %(queue)s::text,
-    priority,
-    run_at,
-    CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
-    max_attempts,
-    payload::json,
-    %(now)s::int8
-FROM unnest(
-    %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[]
-) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, position)
-ORDER BY position
-RETURNING id
+WITH answer AS (
+    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, payload, enqueued_at)
+    SELECT
+        %(queue)s::text,
+        priority,
+        run_at,
+        CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
+        max_attempts,
+        payload::json,
+        %(now)s::int8
+    FROM unnest(
+        %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[]
+    ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, position)
+    ORDER BY position
+    RETURNING id
+)
+/* ledger: id */
+SELECT id FROM answer
 
 -- name: enqueue_with_keys
 -- No key comes twice. What holds a key is read first, so that it is neither written nor locked; only a holder that
@@ -61,11 +68,14 @@ written AS (
     ORDER BY key COLLATE "C"
     ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO UPDATE SET key = excluded.key
     RETURNING id, key
+),
+answer AS (
+    SELECT wanted.position, coalesce(written.id, wanted.id) AS id
+    FROM wanted
+    LEFT JOIN written ON written.key = wanted.key
 )
-SELECT coalesce(written.id, wanted.id)
-FROM wanted
-LEFT JOIN written ON written.key = wanted.key
-ORDER BY position
+/* ledger: position, id */
+SELECT position, id FROM answer
 
 -- name: promote
 -- Scheduled jobs whose time has come. Their own index keeps a million future ones out of the way of a claim.
@@ -101,74 +111,94 @@ FROM (SELECT FROM perflab_jobs WHERE id = ANY(%(ids)b::int8[]) ORDER BY id FOR U
 
 -- name: mark_done
 -- The fence: id, attempt and state. A job that somebody else holds by now has another attempt.
-DELETE FROM perflab_jobs
-WHERE id = ANY(ARRAY(
-    SELECT id
-    FROM perflab_jobs
-    WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
-    ORDER BY id
-    FOR UPDATE
-))
-RETURNING id
+WITH answer AS (
+    DELETE FROM perflab_jobs
+    WHERE id = ANY(ARRAY(
+        SELECT id
+        FROM perflab_jobs
+        WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
+        ORDER BY id
+        FOR UPDATE
+    ))
+    RETURNING id
+)
+/* ledger: id */
+SELECT id FROM answer
 
 -- name: release
 -- The attempt is kept, because taking it back would make an old acknowledgement of the same number fit again; the
 -- bound moves instead, so that the release costs no attempt. Both end at 32767.
-UPDATE perflab_jobs
-SET state = CASE WHEN attempt < 32767 THEN 'ready' ELSE 'dead' END,
-    run_at = CASE WHEN attempt < 32767 THEN run_at ELSE %(now)s::int8 END,
-    max_attempts = least(max_attempts + 1, 32767),
-    lease_until = NULL,
-    worker = NULL
-WHERE id = ANY(ARRAY(
-    SELECT id
-    FROM perflab_jobs
-    WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
-    ORDER BY id
-    FOR UPDATE
-))
-RETURNING id
+WITH answer AS (
+    UPDATE perflab_jobs
+    SET state = CASE WHEN attempt < 32767 THEN 'ready' ELSE 'dead' END,
+        run_at = CASE WHEN attempt < 32767 THEN run_at ELSE %(now)s::int8 END,
+        max_attempts = least(max_attempts + 1, 32767),
+        lease_until = NULL,
+        worker = NULL
+    WHERE id = ANY(ARRAY(
+        SELECT id
+        FROM perflab_jobs
+        WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
+        ORDER BY id
+        FOR UPDATE
+    ))
+    RETURNING id
+)
+/* ledger: id */
+SELECT id FROM answer
 
 -- name: extend_lease
-UPDATE perflab_jobs
-SET lease_until = %(lease_until)s::int8
-WHERE id = ANY(ARRAY(
-    SELECT id
-    FROM perflab_jobs
-    WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
-    ORDER BY id
-    FOR UPDATE
-))
-RETURNING id
+WITH answer AS (
+    UPDATE perflab_jobs
+    SET lease_until = %(lease_until)s::int8
+    WHERE id = ANY(ARRAY(
+        SELECT id
+        FROM perflab_jobs
+        WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
+        ORDER BY id
+        FOR UPDATE
+    ))
+    RETURNING id
+)
+/* ledger: id */
+SELECT id FROM answer
 
 -- name: mark_error
 -- No id and attempt come twice. A dead job's run_at is the time of its death.
-UPDATE perflab_jobs AS job
-SET state = CASE WHEN job.attempt < max_attempts THEN 'scheduled' ELSE 'dead' END,
-    run_at = CASE WHEN job.attempt < max_attempts THEN %(now)s::int8 + failed.delay ELSE %(now)s::int8 END,
-    last_error = failed.error,
-    lease_until = NULL,
-    worker = NULL
-FROM unnest(
-    %(ids)b::int8[], %(attempts)b::int8[], %(delays)b::int8[], %(errors)b::text[]
-) AS failed (id, attempt, delay, error)
-WHERE job.id = ANY(ARRAY(
-        SELECT id FROM perflab_jobs WHERE id = ANY(%(ids)b::int8[]) AND state || '' = 'running' ORDER BY id FOR UPDATE
-    ))
-    AND job.id = failed.id
-    AND job.attempt = failed.attempt
-RETURNING job.id, job.attempt
+WITH answer AS (
+    UPDATE perflab_jobs AS job
+    SET state = CASE WHEN job.attempt < max_attempts THEN 'scheduled' ELSE 'dead' END,
+        run_at = CASE WHEN job.attempt < max_attempts THEN %(now)s::int8 + failed.delay ELSE %(now)s::int8 END,
+        last_error = failed.error,
+        lease_until = NULL,
+        worker = NULL
+    FROM unnest(
+        %(ids)b::int8[], %(attempts)b::int8[], %(delays)b::int8[], %(errors)b::text[]
+    ) AS failed (id, attempt, delay, error)
+    WHERE job.id = ANY(ARRAY(
+            SELECT id FROM perflab_jobs WHERE id = ANY(%(ids)b::int8[]) AND state || '' = 'running' ORDER BY id FOR UPDATE
+        ))
+        AND job.id = failed.id
+        AND job.attempt = failed.attempt
+    RETURNING job.id, job.attempt
+)
+/* ledger: id, attempt */
+SELECT id, attempt FROM answer
 
 -- name: cancel
-DELETE FROM perflab_jobs
-WHERE id = ANY(ARRAY(
-    SELECT id
-    FROM perflab_jobs
-    WHERE id = ANY(%(ids)b::int8[]) AND queue = %(queue)s::text AND state IN ('scheduled', 'ready')
-    ORDER BY id
-    FOR UPDATE
-))
-RETURNING id
+WITH answer AS (
+    DELETE FROM perflab_jobs
+    WHERE id = ANY(ARRAY(
+        SELECT id
+        FROM perflab_jobs
+        WHERE id = ANY(%(ids)b::int8[]) AND queue = %(queue)s::text AND state IN ('scheduled', 'ready')
+        ORDER BY id
+        FOR UPDATE
+    ))
+    RETURNING id
+)
+/* ledger: id */
+SELECT id FROM answer
 
 -- name: retry
 -- A job whose key belongs to an unfinished one by now is passed over, and so is all but the first of several with one
@@ -187,15 +217,19 @@ WITH revived AS MATERIALIZED (
         )
     ORDER BY job.id
     FOR UPDATE OF job
+),
+answer AS (
+    UPDATE perflab_jobs
+    SET state = 'ready', run_at = %(now)s::int8, max_attempts = least(attempt + %(attempts)s::int4, 32767)
+    WHERE id = ANY(ARRAY(
+        SELECT id
+        FROM revived
+        WHERE NOT EXISTS (SELECT FROM revived AS earlier WHERE earlier.key = revived.key AND earlier.id < revived.id)
+    ))
+    RETURNING id
 )
-UPDATE perflab_jobs
-SET state = 'ready', run_at = %(now)s::int8, max_attempts = least(attempt + %(attempts)s::int4, 32767)
-WHERE id = ANY(ARRAY(
-    SELECT id
-    FROM revived
-    WHERE NOT EXISTS (SELECT FROM revived AS earlier WHERE earlier.key = revived.key AND earlier.id < revived.id)
-))
-RETURNING id
+/* ledger: id */
+SELECT id FROM answer
 
 -- name: rescue_expired
 UPDATE perflab_jobs

@@ -1,32 +1,38 @@
 -- The scheduler's statements on PostgreSQL. Many rows travel as binary arrays, one for each column, sorted by the name of
 -- the watch: whoever waits for locks on watches takes them in this order, so that no two ever wait for each other. A
 -- LATERAL look-up keeps the order, and reads by index however large the table and the batch are.
+--
+-- `/* ledger: … */` names the columns of the part `answer` that the ledger keeps (perflab/database/ledger.py).
 
 -- name: add_watches
 -- The arrays hold no NULLs where another value can say it: 0 for no interval and for a first slot that is now.
-INSERT INTO perflab_watches (name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload)
-SELECT name, queue, priority, nullif("interval", 0), nullif(cron, ''), timezone,
-    coalesce(nullif(first_slot, 0), %(now)s::int8), enabled = 1, payload::json
-FROM unnest(
-    %(names)b::text[], %(queues)b::text[], %(priorities)b::int8[], %(intervals)b::int8[], %(crons)b::text[],
-    %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int8[], %(payloads)b::text[]
-) AS given (name, queue, priority, "interval", cron, timezone, first_slot, enabled, payload)
-ON CONFLICT (name) DO UPDATE
-SET queue = excluded.queue,
-    priority = excluded.priority,
-    "interval" = excluded."interval",
-    cron = excluded.cron,
-    timezone = excluded.timezone,
-    -- The slot stays unless the schedule changes; an interval has no use for the time zone.
-    next_due_at = CASE
-        WHEN perflab_watches."interval" = excluded."interval"
-            OR perflab_watches.cron = excluded.cron AND perflab_watches.timezone = excluded.timezone
-        THEN perflab_watches.next_due_at
-        ELSE excluded.next_due_at
-    END,
-    enabled = excluded.enabled,
-    payload = excluded.payload
-RETURNING name, id
+WITH answer AS (
+    INSERT INTO perflab_watches (name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload)
+    SELECT name, queue, priority, nullif("interval", 0), nullif(cron, ''), timezone,
+        coalesce(nullif(first_slot, 0), %(now)s::int8), enabled = 1, payload::json
+    FROM unnest(
+        %(names)b::text[], %(queues)b::text[], %(priorities)b::int8[], %(intervals)b::int8[], %(crons)b::text[],
+        %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int8[], %(payloads)b::text[]
+    ) AS given (name, queue, priority, "interval", cron, timezone, first_slot, enabled, payload)
+    ON CONFLICT (name) DO UPDATE
+    SET queue = excluded.queue,
+        priority = excluded.priority,
+        "interval" = excluded."interval",
+        cron = excluded.cron,
+        timezone = excluded.timezone,
+        -- The slot stays unless the schedule changes; an interval has no use for the time zone.
+        next_due_at = CASE
+            WHEN perflab_watches."interval" = excluded."interval"
+                OR perflab_watches.cron = excluded.cron AND perflab_watches.timezone = excluded.timezone
+            THEN perflab_watches.next_due_at
+            ELSE excluded.next_due_at
+        END,
+        enabled = excluded.enabled,
+        payload = excluded.payload
+    RETURNING name, id
+)
+/* ledger: name, id */
+SELECT name, id FROM answer
 
 -- name: update_ingest_states
 -- One row for each watch, which holds all that the batch says of it. The lock keeps a watch from being removed between
@@ -61,8 +67,10 @@ written AS (
         consecutive_failures = excluded.consecutive_failures
             + CASE WHEN excluded.last_success_at IS NULL THEN stored.consecutive_failures ELSE 0 END,
         updated_at = excluded.updated_at
-)
-SELECT name FROM given WHERE name NOT IN (SELECT name FROM known)
+),
+answer AS (SELECT name FROM given WHERE name NOT IN (SELECT name FROM known))
+/* ledger: name */
+SELECT name FROM answer
 
 -- name: lock_watches_to_remove
 -- Before remove_watches, in the same transaction: it takes the locks in order. A statement that locks rows and changes
@@ -80,8 +88,10 @@ WITH named AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR UPDATE SKIP LOCKED
     ) AS watch
-)
-DELETE FROM perflab_watches WHERE id = ANY (ARRAY(SELECT id FROM named)) RETURNING name
+),
+answer AS (DELETE FROM perflab_watches WHERE id = ANY (ARRAY(SELECT id FROM named)) RETURNING name)
+/* ledger: name */
+SELECT name FROM answer
 
 -- name: lock_watches_to_change
 -- As above, before enable_watches.
@@ -96,8 +106,12 @@ WITH named AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR NO KEY UPDATE SKIP LOCKED
     ) AS watch
+),
+answer AS (
+    UPDATE perflab_watches SET enabled = %(enabled)s::bool WHERE id = ANY (ARRAY(SELECT id FROM named)) RETURNING name
 )
-UPDATE perflab_watches SET enabled = %(enabled)s::bool WHERE id = ANY (ARRAY(SELECT id FROM named)) RETURNING name
+/* ledger: name */
+SELECT name FROM answer
 
 -- name: tick
 -- Everything for the interval watches, and what is due of the cron watches. Watches that somebody else holds are skipped,

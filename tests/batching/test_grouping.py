@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perflab.batching.accumulator import Entry
-from perflab.batching.delivery import PreparedItem, Submission, group_by_operation
+from perflab.batching.part import PreparedItem, Submission, group_by_operation
 
 
 class Write:

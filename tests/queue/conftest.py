@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
-import psycopg
 import pytest
 
 from perflab.database.database import Database
@@ -26,25 +25,6 @@ A_MINUTE = 60.0
 
 
 # -- engines -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def empty_postgresql(postgresql_server: Callable[[str], str]) -> Callable[[], str]:
-    """Makes the URL of an empty database with perflab's schema: the same one each time, for a new one takes 0.1 s."""
-    with psycopg.connect(postgresql_server("postgres"), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE perflab_queue TEMPLATE perflab")
-    url = postgresql_server("perflab_queue")
-
-    def empty() -> str:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid, 10_000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )
-            connection.execute("TRUNCATE perflab_jobs, perflab_watches, perflab_ingest_states RESTART IDENTITY")
-        return url
-
-    return empty
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,0 +1,112 @@
+"""A part of a batch: the items that one transaction writes, and the result of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from perflab.batching.accumulator import Batch, Entry
+from perflab.database.ledger import KeptAnswers
+from perflab.database.operation import DriverConnection, Operation
+from perflab.errors import ResultLost
+
+
+class Submission(NamedTuple):
+    """One item as it was submitted, and the future (of either kind) that its caller holds."""
+
+    operation: Operation[Any, Any]
+    item: Any
+    future: Any
+
+
+SubmissionEntry = Entry[Submission]
+SubmissionBatch = Batch[Submission]
+
+
+class PreparedItem(NamedTuple):
+    entry: SubmissionEntry
+    row: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """In place of the result of an item that is written, but whose operation cannot tell how it ended."""
+
+    error: Exception
+
+
+class AppliedPart:
+    """The items as they are sent, inside a transaction, and their results once it has ended."""
+
+    def __init__(self, connection: DriverConnection, part: Sequence[PreparedItem]) -> None:
+        self._results: list[Any] = [None] * len(part)
+        self._answers: list[tuple[list[int], Sequence[Any]]] = []
+        for operation, positions in group_by_operation(part):
+            answer = operation.apply(connection, [part[position].row for position in positions])
+            if connection.answers_at_once:  # and must be read, while a faulty operation can be undone
+                self._spread(answer, positions)
+            else:
+                self._answers.append((positions, answer))
+
+    def results(self) -> list[Any]:
+        """One for each item; what cannot be read is `Unreadable`: it is committed and must not be tried again."""
+        for positions, answer in self._answers:
+            try:
+                self._spread(answer, positions)
+            except Exception as error:  # noqa: BLE001  # an operation may do anything
+                for position in positions:
+                    self._results[position] = Unreadable(error)
+        return self._results
+
+    def _spread(self, answer: Sequence[Any], positions: list[int]) -> None:
+        for position, result in zip(positions, answer, strict=True):
+            self._results[position] = result
+
+
+class Doubt:
+    """A part whose COMMIT was sent and never answered; its entries share it.
+
+    Until the ledger has told, none of them may be written again. It is asked with whichever of them comes first, and
+    tells of all, because they need not come back in one batch.
+    """
+
+    def __init__(self, batch: UUID, part: Sequence[PreparedItem]) -> None:
+        self.batch = batch
+        self._part = part
+        self.results: dict[int, Any] | None = None
+        """By number of the entry, once it is known that the part is written."""
+        for prepared in part:
+            prepared.entry.doubt = self
+
+    def settle(self, kept: KeptAnswers | None) -> None:
+        """Take what the ledger told: what the database answered, or None: it is not written, and never will be."""
+        if kept is None:
+            for prepared in self._part:
+                prepared.entry.doubt = None
+            return
+        try:
+            results = kept.replay(lambda connection: AppliedPart(connection, self._part)).results()
+        except ResultLost as error:
+            results = [Unreadable(error)] * len(self._part)
+        self.results = {prepared.entry.number: result for prepared, result in zip(self._part, results, strict=True)}
+
+
+def group_by_operation(part: Sequence[PreparedItem]) -> list[tuple[Operation[Any, Any], list[int]]]:
+    """Positions by operation: as few groups as possible without changing the order on any table.
+
+    An item joins the group of its operation unless a later group shares a table with it; then it begins a new one.
+    """
+    groups: list[tuple[Operation[Any, Any], list[int]]] = []
+    group_of: dict[int, int] = {}  # by identity of the operation
+    last_on_table: dict[str, int] = {}
+    for position, prepared in enumerate(part):
+        operation = prepared.entry.item.operation
+        index = group_of.get(id(operation))
+        if index is None or (index != len(groups) - 1 and any(last_on_table[t] > index for t in operation.tables)):
+            index = group_of[id(operation)] = len(groups)
+            groups.append((operation, []))
+            last_on_table.update(dict.fromkeys(operation.tables, index))
+        groups[index][1].append(position)
+    return groups

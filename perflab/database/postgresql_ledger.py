@@ -1,0 +1,131 @@
+"""The ledger on PostgreSQL: one more row in the transaction of each batch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID, uuid4
+
+from perflab.database.ledger import KEEPS_ANSWER, KeptAnswers, outcome_unknown
+from perflab.database.operation import DriverConnection
+from perflab.database.statements import load_statements
+
+if TYPE_CHECKING:
+    from perflab.database.postgresql import PostgresConnection
+
+_SQL = load_statements("perflab.database", "postgresql")
+
+FORGOTTEN_AT_ONCE = 100
+"""Batches of this process that are answered, so that nobody will ask for them."""
+OLD_ONES_EVERY = 100
+"""Times that own batches are forgotten, between two looks for what other processes have left."""
+
+
+class BatchNote:
+    """What one batch writes into the ledger, while its statements are sent."""
+
+    def __init__(self) -> None:
+        self.batch = uuid4()
+        self.kept = 0
+
+    def keep(self, sql: str, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        """A statement and its parameters, with what makes it keep its answer."""
+        keeping = _keeping(sql)
+        if keeping is None:
+            return sql, parameters
+        position, self.kept = self.kept, self.kept + 1
+        return keeping, {**parameters, "ledger_batch": self.batch, "ledger_position": position}
+
+
+class PostgresLedger:
+    """The table `perflab_batches`. Safe to share between threads.
+
+    A row is deleted as soon as nobody can ask for it: the process that wrote it was answered. It does so in the
+    transaction of a later batch, a hundred at once, so that the table stays as small as the number of processes. What
+    ended processes leave, and fences, go after a day; no batch is tried for so long (`LONGEST_DELIVERY_SECONDS`).
+    """
+
+    def __init__(self) -> None:
+        self._is_present = False
+        self._answered: deque[UUID] = deque()
+        self._until_old_ones = 0
+
+    def look(self, connection: DriverConnection) -> None:
+        (self._is_present,) = connection.execute(_SQL["is_present"]).fetchone()
+
+    @contextmanager
+    def transaction(self, connection: DriverConnection) -> Iterator[None]:
+        note = BatchNote() if self._is_present else None
+        forgotten: list[UUID] = []
+        is_complete = False
+        try:
+            with connection.transaction():
+                if note is None:
+                    yield
+                else:
+                    with _noting(connection, note):
+                        yield
+                    if not note.kept:
+                        connection.execute(_SQL["note"], {"ledger_batch": note.batch})
+                    forgotten = self._forget(connection)
+                is_complete = True
+        except Exception as error:
+            self._answered.extend(forgotten)
+            # COMMIT goes out behind the last statement; whoever did not come so far has not sent it.
+            if is_complete and connection.is_broken:
+                if note is None:
+                    raise outcome_unknown("there is no ledger to ask: create_schema() makes one", None) from error
+                raise outcome_unknown("the ledger has not been asked", note.batch) from error
+            raise
+        if note is not None:
+            self._answered.append(note.batch)
+
+    def ask(self, connection: DriverConnection, batch: UUID) -> KeptAnswers | None:
+        with connection.transaction():
+            connection.execute(_SQL["fence"], {"batch": batch})
+            answer = connection.execute(_SQL["look_up"], {"batch": batch})
+        rows: list[tuple[bool, list[Any] | None]] = answer.fetchall()
+        if rows[0][0]:
+            return None  # the fence stays: the transaction in doubt may still be on its way
+        self._answered.append(batch)
+        # A column that no row filled is null.
+        return KeptAnswers(
+            [list(zip(*(column or () for column in columns), strict=True)) for _, columns in rows if columns]
+        )
+
+    def _forget(self, connection: DriverConnection) -> list[UUID]:
+        """Delete what nobody will ask for, now and then; returns which, in case that this transaction fails."""
+        if not self._until_old_ones:
+            connection.execute(_SQL["forget_old"])
+            self._until_old_ones = OLD_ONES_EVERY
+        if len(self._answered) < FORGOTTEN_AT_ONCE:
+            return []
+        self._until_old_ones -= 1
+        forgotten: list[UUID] = []
+        while self._answered and len(forgotten) < FORGOTTEN_AT_ONCE:
+            forgotten.append(self._answered.popleft())
+        connection.execute(_SQL["forget"], {"batches": forgotten})
+        return forgotten
+
+
+@contextmanager
+def _noting(connection: DriverConnection, note: BatchNote) -> Iterator[None]:
+    noted = cast("PostgresConnection", connection)
+    noted.note = note
+    try:
+        yield
+    finally:
+        noted.note = None
+
+
+@lru_cache(maxsize=256)
+def _keeping(sql: str) -> str | None:
+    """The statement with the part that keeps its answer; None if it keeps none."""
+    marker = KEEPS_ANSWER.search(sql)
+    if marker is None:
+        return None
+    columns = ", ".join(f"json_agg({column})" for column in marker[1].split(", "))
+    return sql.replace(marker[0], _SQL["keep"].replace("/* columns */", columns))
