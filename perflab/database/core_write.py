@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import groupby, repeat
-from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Delete, Float, Insert, Numeric, Table, TableClause, Update
@@ -17,6 +16,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.visitors import iterate
 
+from perflab.database.bulk.form import CompiledForm, bulk_forms
+from perflab.database.bulk.parts import take_apart
 from perflab.database.operation import Deferred, DriverConnection, Operation
 from perflab.database.values import approximate_bytes, check_sql_name, check_value, shown, storable
 from perflab.errors import InvalidInput
@@ -27,23 +28,6 @@ Row: TypeAlias = Mapping[str, Any]
 CACHED_OPERATIONS = 1_000
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class CompiledForm:
-    """The statement for rows that have the same columns."""
-
-    sql: str
-    names: tuple[str, ...]
-    """Names of the bound values, in the order of the placeholders."""
-    fixed: Mapping[str, Any]
-    """Values bound in the statement itself."""
-    defaults: Mapping[str, Callable[[], Any]]
-    """Column defaults that Python computes."""
-    processors: Mapping[str, Callable[[Any], Any]]
-    """From Python values to the driver's, by type."""
-    is_plain: bool
-    """Every value comes from the row and goes to the driver as it is."""
-
-
 class CoreRow(NamedTuple):
     form: CompiledForm
     values: tuple[Any, ...]
@@ -52,13 +36,17 @@ class CoreRow(NamedTuple):
 class CoreWrite:
     """An INSERT, UPDATE or DELETE with a dictionary per item.
 
-    The result of an item is None, or with `.returning(…)` the list of rows that it returned, as tuples; such a
-    statement runs once for each item, because `executemany` cannot return rows.
+    The result of an item is None, or with `.returning(…)` the list of rows that it returned, as tuples.
+
+    Upserts, and updates and deletes by a key, go out in the order of their keys, so that two processes that write the
+    same rows cannot deadlock. Of several items of one batch with one key only the last is sent where it overwrites all
+    that the others would have written; the others have its result, and `BatchingMetrics.superseded` counts them.
     """
 
     def __init__(self, statement: CoreStatement, dialect: Dialect) -> None:
         self._statement = statement
         self._dialect = dialect
+        self._bulk = bulk_forms(dialect)
         self._forms: dict[tuple[str, ...], CompiledForm] = {}
         _check_names(statement)
         self.table_name = statement.table.name if isinstance(statement.table, TableClause) else str(statement.table)
@@ -111,12 +99,18 @@ class CoreWrite:
         return approximate_bytes(item)
 
     def apply(self, connection: DriverConnection, rows: Sequence[CoreRow]) -> Sequence[Any]:
-        if self._returns:
-            cursors = [connection.execute(row.form.sql, row.values) for row in rows]
-            return Deferred(lambda: [self._read(cursor.fetchall()) for cursor in cursors])
-        for form, group in groupby(rows, key=attrgetter("form")):
-            connection.executemany(form.sql, [row.values for row in group])
-        return [None] * len(rows)
+        answers = [
+            (indices, self._bulk.write(connection, form, [rows[index].values for index in indices]))
+            for form, indices in _runs(rows)
+        ]
+        return Deferred(lambda: self._results(answers, len(rows))) if self._returns else [None] * len(rows)
+
+    def _results(self, answers: Sequence[tuple[Sequence[int], Sequence[Any]]], rows: int) -> list[Any]:
+        results: list[Any] = [None] * rows
+        for indices, answer in answers:
+            for index, returned in zip(indices, answer, strict=True):
+                results[index] = self._read(returned)
+        return results
 
     def _read(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Returned rows with the Python values of their types."""
@@ -166,13 +160,22 @@ class CoreWrite:
         for name, processor in processors.items():
             if isinstance(compiled.binds[name].type, Float | Numeric):
                 processors[name] = partial(_processed_number, processor, f"{self.table_name}.{name}")
+        preparer = self._dialect.identifier_preparer
         form = CompiledForm(
             sql=str(compiled),
             names=names,
+            types=tuple(compiled.binds[name].type for name in names),
             fixed={name: bind.effective_value for name, bind in compiled.binds.items() if not bind.required},
             defaults=defaults,
             processors=processors,
             is_plain=set(names) <= set(columns) and not processors.keys() & set(names),
+            varying=tuple(name in columns or name in defaults for name in names),
+            returns=self._returns,
+            parts=take_apart(
+                str(compiled),
+                "%s" if self._dialect.name == "postgresql" else "?",
+                [preparer.format_column(column) for column in self._statement.table.primary_key],
+            ),
         )
         self._forms[columns] = form
         return form
@@ -192,6 +195,22 @@ def _check_names(statement: CoreStatement) -> None:
             check_sql_name(table.schema, f"the schema of the table {table.name!r}")
     for column in table.columns:
         check_sql_name(column.name, f"the name of a column of {table}")
+
+
+def _runs(rows: Sequence[CoreRow]) -> Iterator[tuple[CompiledForm, list[int]]]:
+    """Indices of rows that are sent together: of one form, and in the order of their keys, or else of the rows."""
+    order: Sequence[int] = range(len(rows))
+    forms = {id(row.form): row.form for row in rows}.values()
+    if len(forms) > 1 and len({form.key.columns if form.key else () for form in forms}) == 1:
+        with suppress(TypeError):
+            order = sorted(order, key=lambda index: _key_of(rows[index]))
+    for form, group in groupby(order, key=lambda index: rows[index].form):
+        yield form, list(group)
+
+
+def _key_of(row: CoreRow) -> tuple[Any, ...]:
+    key = row.form.key
+    return () if key is None else tuple(row.values[at] for at in key.positions)
 
 
 def _python_defaults(compiled: SQLCompiler) -> dict[str, Callable[[], Any]]:

@@ -11,6 +11,8 @@ class DriverConnection(Protocol):
     """The driver's own connection: hot paths speak to it, because Core execution costs 1.7 times as much there."""
 
     round_trips: int
+    superseded: int
+    """Rows that were not sent because a later one of the same batch overwrites all that they would have written."""
 
     @property
     def in_transaction(self) -> bool: ...

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
 from perflab.database.binary_arrays import INT8_ARRAY_OID, TEXT_ARRAY_OID, IntegerArray, TextArray
+from perflab.database.bulk.postgresql_types import EncodedArray, EncodedArrayDumper
 from perflab.database.connection_failures import connection_failure
 from perflab.database.failures import TypedErrors
 from perflab.database.ledger import Ledger
@@ -81,6 +82,7 @@ class PostgresConnection(psycopg.Connection[Any]):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.round_trips = 0
+        self.superseded = 0
         self.cursor_factory = PostgresCursor
         self._is_pipelined = False
         self.note: BatchNote | None = None
@@ -261,6 +263,7 @@ def _open_engine(
 def _set_up(connection: PostgresConnection, settings: PoolSettings) -> None:
     connection.adapters.register_dumper(TextArray, TextArrayDumper)
     connection.adapters.register_dumper(IntegerArray, IntegerArrayDumper)
+    connection.adapters.register_dumper(EncodedArray, EncodedArrayDumper)
     version = connection.info.server_version
     if version < MINIMUM_VERSION:
         raise DatabaseUnusable(

@@ -57,6 +57,7 @@ class SQLiteConnection(sqlite3.Connection):
     """
 
     round_trips = 0
+    superseded = 0
     is_broken = False
     answers_at_once = True
 

@@ -1,0 +1,72 @@
+"""The bulk forms on SQLite: one prepared statement for all rows, and one with many VALUES where rows must come back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from perflab.database.bulk.form import CompiledForm
+from perflab.database.bulk.keys import Row, arrange, in_key_order
+from perflab.database.bulk.parts import VALUE, InsertParts
+from perflab.database.operation import Deferred, DriverConnection
+from perflab.errors import StatementError
+
+VALUES_AT_ONCE = 250
+"""Rows of one INSERT that returns them."""
+
+
+class SQLiteBulk:
+    """Chooses the form for the rows of each statement, and sends it."""
+
+    def write(self, connection: DriverConnection, form: CompiledForm, rows: Sequence[Row]) -> Sequence[Any]:
+        """Send rows of one form; for each of them, in order, the rows that it returned, or None without RETURNING."""
+        if not form.returns:
+            _execute_many(connection, form, rows)
+            return [None] * len(rows)
+        parts = form.parts
+        if (
+            len(rows) > 1
+            and isinstance(parts, InsertParts)
+            and parts.answers_each_row
+            and not VALUE.search(parts.conflict)
+        ):
+            return _insert_returning(connection, form, parts, rows)
+        cursors = [connection.execute(form.sql, row) for row in rows]
+        return Deferred(lambda: [cursor.fetchall() for cursor in cursors])
+
+
+def _execute_many(connection: DriverConnection, form: CompiledForm, rows: Sequence[Row]) -> None:
+    """In the order of the key, which touches each page once, and the last of those with one key."""
+    arranged = arrange(rows, form.key) if form.key is not None and form.has_exact_key else None
+    if form.key is not None:
+        order = in_key_order(rows, form.key) if arranged is None else arranged.order
+        rows = [rows[index] for index in order]
+    connection.executemany(form.sql, rows)
+    if arranged is not None:
+        connection.superseded += arranged.superseded
+
+
+def _insert_returning(
+    connection: Any, form: CompiledForm, parts: InsertParts, rows: Sequence[Row]
+) -> Sequence[list[Row]]:
+    """Rows come back in the order in which they went in: SQLite keeps them aside as it inserts, then hands them out.
+
+    No order is promised (https://sqlite.org/lang_returning.html); a test holds it.
+    """
+    one_row = VALUE.sub("?", f"({', '.join(parts.values)})")
+    most = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    at_once = max(1, min(VALUES_AT_ONCE, most // max(1, len(form.names))))
+    returned: list[list[Row]] = []
+    for start in range(0, len(rows), at_once):
+        part = rows[start : start + at_once]
+        values = ", ".join([one_row] * len(part))
+        sql = f"{parts.head} VALUES {values}{parts.conflict}{parts.returning}"
+        answer = connection.execute(sql, list(chain.from_iterable(part))).fetchall()
+        if len(answer) != len(part):
+            raise StatementError(
+                f"{len(answer)} rows came back for {len(part)} that were inserted: leave out returning()"
+            )
+        returned += [[row] for row in answer]
+    return returned
