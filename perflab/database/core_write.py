@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby, repeat
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import Delete, Float, Insert, Numeric, Table, TableClause, Update
+from sqlalchemy import JSON, Delete, Float, Insert, Null, Numeric, Table, TableClause, Update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -19,7 +19,7 @@ from sqlalchemy.sql.visitors import iterate
 from perflab.database.bulk.form import CompiledForm, bulk_forms
 from perflab.database.bulk.parts import take_apart
 from perflab.database.operation import Deferred, DriverConnection, Operation
-from perflab.database.values import approximate_bytes, check_sql_name, check_value, shown, storable
+from perflab.database.values import approximate_bytes, check_sql_name, check_value, encode_json, shown, storable
 from perflab.errors import InvalidInput
 
 CoreStatement: TypeAlias = Insert | Update | Delete
@@ -160,6 +160,9 @@ class CoreWrite:
         for name, processor in processors.items():
             if isinstance(compiled.binds[name].type, Float | Numeric):
                 processors[name] = partial(_processed_number, processor, f"{self.table_name}.{name}")
+        for name, bind in compiled.binds.items():
+            if isinstance(bind.type, JSON):
+                processors[name] = partial(_json_text, f"{self.table_name}.{name}", bool(bind.type.none_as_null))
         preparer = self._dialect.identifier_preparer
         form = CompiledForm(
             sql=str(compiled),
@@ -195,6 +198,13 @@ def _check_names(statement: CoreStatement) -> None:
             check_sql_name(table.schema, f"the schema of the table {table.name!r}")
     for column in table.columns:
         check_sql_name(column.name, f"the name of a column of {table}")
+
+
+def _json_text(where: str, none_as_null: bool, value: Any) -> str | None:
+    """What SQLAlchemy stores in a JSON column, as text on every engine and checked before anything is sent."""
+    if isinstance(value, Null) or (value is None and none_as_null):
+        return None
+    return encode_json(None if value is JSON.NULL else value, where)
 
 
 def _runs(rows: Sequence[CoreRow]) -> Iterator[tuple[CompiledForm, list[int]]]:

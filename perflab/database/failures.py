@@ -19,6 +19,9 @@ from perflab.errors import (
     TransientError,
 )
 
+MESSAGE_CHARACTERS = 800
+"""Of a driver's message: a server quotes the value that it refuses, of whatever length."""
+
 
 class FailureKind(StrEnum):
     TRANSIENT = "transient"
@@ -159,7 +162,7 @@ def as_perflab_error(error: BaseException, doing: str) -> PerflabError | None:
     if kind is FailureKind.BUG:
         return None
     error_type, advice = _ADVICE[kind]
-    return error_type(f"{doing} failed: {redact(str(driver_error(error)))}; {advice}")
+    return error_type(f"{doing} failed: {redact(str(driver_error(error))):.{MESSAGE_CHARACTERS}}; {advice}")
 
 
 class TypedErrors:

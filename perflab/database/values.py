@@ -221,6 +221,23 @@ def encode_payload(payload: Any, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
     return text
 
 
+def encode_json(value: Any, where: str) -> str:
+    """The value of a JSON column as the text that SQLAlchemy would store.
+
+    Raises:
+        InvalidInput: what `encode_payload` refuses, for other reasons than its size.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidInput(_first_problem(value, where) or f"{where}: {error}") from None
+    # A NUL and a lone surrogate are written as escapes; a hit may also be an emoji, so only then look closely.
+    suspect = "\\u0000" in text or "\\ud" in text or not _is_sound(value)
+    if suspect and (problem := _first_problem(value, where)):
+        raise InvalidInput(problem)
+    return text
+
+
 def decode_payload(text: str) -> Any:
     """The payload of JSON text that `encode_payload` wrote.
 

@@ -187,20 +187,16 @@ def test_round_trips_are_those_of_the_database(make_shell: MakeShell, db: Databa
     assert metrics.pending == 0
 
 
-@pytest.mark.parametrize(
-    ("returning", "round_trips", "saved"),
-    [(False, 3, 10 * 3 - 3), (True, 12, 10 * 3 - 12)],
-    ids=["one statement", "one statement for each row"],
-)
+@pytest.mark.parametrize("returning", [False, True], ids=["", "returning"])
 def test_savings_are_against_one_transaction_for_each_item(
-    make_shell: MakeShell, table: Table, returning: bool, round_trips: int, saved: int
+    make_shell: MakeShell, table: Table, returning: bool
 ) -> None:
     shell = make_shell()
     statement = insert(table).returning(table.c.id) if returning else insert(table)
     shell.submit_all(statement, [{"n": n} for n in range(10)])
     shell.flush()
-    assert shell.metrics().round_trips == round_trips
-    assert shell.metrics().round_trips_saved == saved
+    assert shell.metrics().round_trips == 3
+    assert shell.metrics().round_trips_saved == 10 * 3 - 3
 
 
 def test_rows_of_mixed_columns_save_no_more_than_they_cost(make_shell: MakeShell, table: Table) -> None:

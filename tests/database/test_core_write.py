@@ -82,8 +82,8 @@ TYPED = Table(
 
 
 @pytest.fixture
-def flights(database_url: str) -> Iterator[Database]:
-    with Database.open(database_url) as opened:
+def flights(each_engine_url: str) -> Iterator[Database]:
+    with Database.open(each_engine_url) as opened:
         with opened.transaction() as connection:
             METADATA.create_all(connection)
         yield opened
@@ -91,6 +91,11 @@ def flights(database_url: str) -> Iterator[Database]:
 
 def apply(database: Database, statement: Any, *rows: Mapping[str, Any]) -> list[Any]:
     return database.apply(CoreWrite(statement, database.dialect), rows)
+
+
+def trips(database: Database, statements: int) -> int:
+    """Round trips of a transaction with so many statements."""
+    return 1 if database.engine_name == "postgresql" else statements + 2
 
 
 def read(database: Database, columns: str, of: str = "flight") -> list[tuple[Any, ...]]:
@@ -103,7 +108,7 @@ def read(database: Database, columns: str, of: str = "flight") -> list[tuple[Any
 def test_an_insert_sends_all_rows_at_once(flights: Database) -> None:
     with flights.counting() as count:
         assert apply(flights, insert(FLIGHT), *({"delay": delay} for delay in range(100))) == [None] * 100
-    assert count.round_trips == 3
+    assert count.round_trips == trips(flights, 1)
     assert read(flights, "delay") == [(delay,) for delay in range(100)]
 
 
@@ -114,7 +119,7 @@ def test_an_update_takes_its_values_and_its_conditions_from_the_row(flights: Dat
         results = apply(flights, statement, {"which": 1, "minutes": 10}, {"minutes": 30, "which": 3})
     assert results == [None, None]
     assert read(flights, "id, delay, changed") == [(1, 10, "at change"), (2, 7, None), (3, 30, "at change")]
-    assert count.round_trips == 4, "rows of another order of columns are a statement of their own"
+    assert count.round_trips == trips(flights, 2), "rows of another order of columns are a statement of their own"
 
 
 def test_a_delete_takes_its_conditions_from_the_row(flights: Database) -> None:
@@ -165,7 +170,7 @@ def test_rows_with_different_columns_keep_their_order(flights: Database) -> None
     with flights.counting() as count:
         apply(flights, insert(FLIGHT), *rows)
     assert read(flights, "id, delay") == [(1, 7), (2, 2), (3, 3), (4, 7), (5, 7)]
-    assert count.round_trips == 2 + 4, "neighbours with the same columns share a statement"
+    assert count.round_trips == trips(flights, 4), "neighbours with the same columns share a statement"
 
 
 def test_a_default_that_needs_the_rest_of_the_row_is_refused(flights: Database) -> None:
@@ -294,8 +299,11 @@ def test_any_mixture_of_columns_is_stored_like_one_by_one(rows: list[dict[str, A
         (insert(FLIGHT), {"origin": "a\0"}, "flight.origin holds a NUL character at position 1"),
         (insert(FLIGHT), {"origin": "\ud800"}, "flight.origin holds a lone surrogate"),
         (insert(FLIGHT), {"delay": 2**63}, "flight.delay is 9223372036854775808: it must lie between"),
-        (insert(TYPED), {"at": "yesterday"}, "typed.at cannot hold 'yesterday'"),
-        (insert(TYPED), {"tags": {1, 2}}, r"typed.tags cannot hold \{1, 2\}: .*not JSON serializable"),
+        (insert(TYPED), {"tags": {1, 2}}, "typed.tags is of type set: use dict"),
+        (insert(TYPED), {"tags": [1, math.nan]}, r"typed.tags\[1\] is nan, which JSON does not have"),
+        (insert(TYPED), {"tags": {"a": "x\0"}}, r"typed.tags\['a'\] holds a NUL character"),
+        (insert(TYPED), {"tags": "\ud800"}, "typed.tags holds a lone surrogate"),
+        (insert(TYPED), {"tags": {1: 2}}, "typed.tags has the key 1, which JSON does not have"),
         (insert(TYPED), {"colour": 5}, "typed.colour cannot hold 5: .* not among the defined enum values"),
     ],
 )
@@ -305,8 +313,14 @@ def test_bad_rows_and_statements_are_refused(flights: Database, statement: Any, 
     assert count.round_trips == 0
 
 
+def test_a_value_of_another_type_is_refused_by_its_column(flights: Database) -> None:
+    """By SQLAlchemy's type on SQLite, which has no type for moments, and by the server on PostgreSQL."""
+    with pytest.raises((InvalidInput, RejectedRow), match="not a time"):
+        apply(flights, insert(TYPED), {"at": "not a time"})
+
+
 def test_a_long_value_is_cut_in_the_message(flights: Database) -> None:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises((InvalidInput, RejectedRow)) as caught:
         apply(flights, insert(TYPED), {"at": "x" * 10_000})
     assert len(str(caught.value)) < 1_000
 

@@ -90,7 +90,7 @@ def returning(database: Database, table: Table) -> None:
         (driver_rollback, 3),
         (reads, 3),
         (empty_transaction, 2),
-        (returning, 5),
+        (returning, 3),
     ],
 )
 def test_every_statement_is_one_round_trip(

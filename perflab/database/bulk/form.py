@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import CHAR, NCHAR, Dialect, Enum, String
+from sqlalchemy import CHAR, NCHAR, Dialect, Enum, String, Uuid
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.types import NullType, TypeEngine
@@ -53,6 +53,8 @@ def _compares_exactly(of: TypeEngine[Any]) -> bool:
     if isinstance(of, String) and not isinstance(of, Enum):
         # CHAR pads with blanks; CITEXT and some collations make no difference between cases.
         return not isinstance(of, CHAR | NCHAR | CITEXT) and of.collation is None
+    if isinstance(of, Uuid):
+        return bool(of.as_uuid)  # as text it may be written in several ways
     return not isinstance(of, NullType)
 
 
@@ -74,3 +76,11 @@ def bulk_forms(dialect: Dialect) -> BulkForms:
     from perflab.database.bulk.sqlite import SQLiteBulk  # noqa: PLC0415  # it imports this
 
     return SQLiteBulk()
+
+
+def rows_left_out(answered: int, sent: int) -> str:
+    """The message where returned rows cannot be matched with those that were sent."""
+    return (
+        f"{answered} rows came back for {sent} that were inserted, so that nobody can tell which: a trigger or rule of "
+        "the table leaves some out; leave out returning(), or write them one by one"
+    )

@@ -186,6 +186,8 @@ def _take_insert_apart(text: str, returning: str, primary_key: tuple[str, ...]) 
     if named is None or len(rest) != 1:
         return None
     values, *conflict = split_outside(rest[0], " ON CONFLICT ")
+    if len(split_outside(values, ", ")) > 1:  # several rows
+        return None
     return InsertParts(
         table=named[1],
         columns=tuple(split_outside(named[2], ", ")),

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
-from perflab.database.bulk.form import CompiledForm
+from perflab.database.bulk.form import CompiledForm, rows_left_out
 from perflab.database.bulk.keys import Arranged, Row, arrange, in_key_order
 from perflab.database.bulk.parts import VALUE, ChangeParts, InsertParts, split_outside
 from perflab.database.bulk.postgresql_types import ElementType, EncodedArray, element_type, encode_array
@@ -119,10 +119,7 @@ def _returned(statement: ArrayStatement, answers: Answers, place: Sequence[int])
         elif len(answer) == rows:  # the server inserts the elements of arrays in their order, and answers so
             returned += [[row] for row in answer]
         else:
-            raise StatementError(
-                f"{len(answer)} rows came back for {rows} that were inserted, so that nobody knows which: a trigger or "
-                "rule of the table leaves some out; they are written, leave out returning()"
-            )
+            raise StatementError(rows_left_out(len(answer), rows))
     return [returned[index] for index in place]
 
 

@@ -22,8 +22,7 @@ from psycopg._copy_base import format_row_binary
 from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper, PyFormat, Transformer
 from psycopg.pq import Format
-from psycopg.types.json import Json, Jsonb
-from sqlalchemy import Enum
+from sqlalchemy import Enum, Uuid
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import TypeEngine
@@ -70,7 +69,7 @@ def _naive(values: Sequence[Any]) -> bool:
     return all(value.tzinfo is None for value in values)
 
 
-_INTEGER, _TEXT, _JSON = frozenset({int}), frozenset({str}), frozenset({Json, Jsonb})
+_INTEGER, _TEXT = frozenset({int}), frozenset({str})
 _ELEMENT_TYPES = {
     "SMALLINT": ElementType("int2", "int2", _INTEGER, _integers(16)),
     "INTEGER": ElementType("int4", "int4", _INTEGER, _integers(32)),
@@ -90,11 +89,10 @@ _ELEMENT_TYPES = {
     "TIMESTAMP WITH TIME ZONE": ElementType("timestamptz", "timestamptz", frozenset({datetime}), _zoned),
     "INTERVAL": ElementType("interval", "interval", frozenset({timedelta})),
     "UUID": ElementType("uuid", "uuid", frozenset({UUID})),
-    "JSON": ElementType("json", "json", _JSON),
-    "JSONB": ElementType("jsonb", "jsonb", _JSON),
+    # JSON comes here as text.
+    "JSON": ElementType("json", "text", _TEXT),
+    "JSONB": ElementType("jsonb", "text", _TEXT),
 }
-BY_DUMPER = {element.dumper: element for element in _ELEMENT_TYPES.values()}
-"""By the name of the type in the server's catalogue."""
 
 
 def element_type(of: TypeEngine[Any], dialect: PGDialect_psycopg) -> ElementType | None:
@@ -106,6 +104,8 @@ def element_type(of: TypeEngine[Any], dialect: PGDialect_psycopg) -> ElementType
         return None
     if isinstance(implemented, Enum) and implemented.native_enum:
         return ElementType(name, "text", _TEXT)
+    if isinstance(implemented, Uuid) and not implemented.as_uuid:
+        return ElementType("uuid", "text", _TEXT)
     base, bracket, rest = name.partition("(")
     return _ELEMENT_TYPES.get(base + rest.rpartition(")")[2] if bracket else name)
 

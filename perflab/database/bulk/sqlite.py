@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from perflab.database.bulk.form import CompiledForm
-from perflab.database.bulk.keys import Row, arrange, in_key_order
+from perflab.database.bulk.form import CompiledForm, rows_left_out
+from perflab.database.bulk.keys import Arranged, Row, arrange, in_key_order
 from perflab.database.bulk.parts import VALUE, InsertParts
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.errors import StatementError
@@ -22,30 +22,31 @@ class SQLiteBulk:
 
     def write(self, connection: DriverConnection, form: CompiledForm, rows: Sequence[Row]) -> Sequence[Any]:
         """Send rows of one form; for each of them, in order, the rows that it returned, or None without RETURNING."""
+        arranged = arrange(rows, form.key) if form.key is not None and form.has_exact_key else None
         if not form.returns:
-            _execute_many(connection, form, rows)
+            _execute_many(connection, form, rows, arranged)
             return [None] * len(rows)
         parts = form.parts
-        if (
-            len(rows) > 1
-            and isinstance(parts, InsertParts)
-            and parts.answers_each_row
-            and not VALUE.search(parts.conflict)
-        ):
+        if not isinstance(parts, InsertParts) or not parts.answers_each_row or VALUE.search(parts.conflict):
+            cursors = [connection.execute(form.sql, row) for row in rows]
+            return Deferred(lambda: [cursor.fetchall() for cursor in cursors])
+        if arranged is None:
             return _insert_returning(connection, form, parts, rows)
-        cursors = [connection.execute(form.sql, row) for row in rows]
-        return Deferred(lambda: [cursor.fetchall() for cursor in cursors])
+        connection.superseded += arranged.superseded
+        returned = _insert_returning(connection, form, parts, [rows[index] for index in arranged.order])
+        return [returned[place] for place in arranged.place]
 
 
-def _execute_many(connection: DriverConnection, form: CompiledForm, rows: Sequence[Row]) -> None:
+def _execute_many(
+    connection: DriverConnection, form: CompiledForm, rows: Sequence[Row], arranged: Arranged | None
+) -> None:
     """In the order of the key, which touches each page once, and the last of those with one key."""
-    arranged = arrange(rows, form.key) if form.key is not None and form.has_exact_key else None
-    if form.key is not None:
-        order = in_key_order(rows, form.key) if arranged is None else arranged.order
-        rows = [rows[index] for index in order]
-    connection.executemany(form.sql, rows)
     if arranged is not None:
         connection.superseded += arranged.superseded
+        rows = [rows[index] for index in arranged.order]
+    elif form.key is not None:
+        rows = [rows[index] for index in in_key_order(rows, form.key)]
+    connection.executemany(form.sql, rows)
 
 
 def _insert_returning(
@@ -64,9 +65,10 @@ def _insert_returning(
         values = ", ".join([one_row] * len(part))
         sql = f"{parts.head} VALUES {values}{parts.conflict}{parts.returning}"
         answer = connection.execute(sql, list(chain.from_iterable(part))).fetchall()
-        if len(answer) != len(part):
-            raise StatementError(
-                f"{len(answer)} rows came back for {len(part)} that were inserted: leave out returning()"
-            )
-        returned += [[row] for row in answer]
+        if len(part) == 1:
+            returned.append(answer)
+        elif len(answer) == len(part):
+            returned += [[row] for row in answer]
+        else:
+            raise StatementError(rows_left_out(len(answer), len(part)))
     return returned
