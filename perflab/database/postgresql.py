@@ -9,15 +9,13 @@ from select import POLLIN, poll
 from typing import Any, Self
 
 import psycopg
-from psycopg.adapt import Dumper
-from psycopg.pq import Format, TransactionStatus
+from psycopg.pq import TransactionStatus
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
-from perflab.database.binary_arrays import INT8_ARRAY_OID, TEXT_ARRAY_OID, IntegerArray, TextArray
-from perflab.database.bulk.postgresql_types import EncodedArray, EncodedArrayDumper
+from perflab.database.array_dumpers import register_array_dumpers
 from perflab.database.connection_failures import connection_failure
 from perflab.database.failures import TypedErrors
 from perflab.database.ledger import Ledger
@@ -31,22 +29,6 @@ CONNECT_TIMEOUT_SECONDS = 10
 ROUND_TRIPS_OF_ONE = 1
 """One statement in autocommit."""
 IN_TRANSACTION = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE})
-
-
-class TextArrayDumper(Dumper):
-    format = Format.BINARY
-    oid = TEXT_ARRAY_OID
-
-    def dump(self, obj: TextArray) -> bytes:
-        return obj.encode()
-
-
-class IntegerArrayDumper(Dumper):
-    format = Format.BINARY
-    oid = INT8_ARRAY_OID
-
-    def dump(self, obj: IntegerArray) -> bytes:
-        return obj.encode()
 
 
 class PostgresCursor(psycopg.Cursor[Any]):
@@ -261,9 +243,7 @@ def _open_engine(
 
 
 def _set_up(connection: PostgresConnection, settings: PoolSettings) -> None:
-    connection.adapters.register_dumper(TextArray, TextArrayDumper)
-    connection.adapters.register_dumper(IntegerArray, IntegerArrayDumper)
-    connection.adapters.register_dumper(EncodedArray, EncodedArrayDumper)
+    register_array_dumpers(connection)
     version = connection.info.server_version
     if version < MINIMUM_VERSION:
         raise DatabaseUnusable(

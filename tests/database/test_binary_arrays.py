@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 
 import psycopg
@@ -11,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.types.array import ListBinaryDumper
 
+from perflab.database.array_dumpers import VALUES_AT_ONCE, encode_array
 from perflab.database.binary_arrays import IntegerArray, TextArray
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
@@ -31,8 +31,8 @@ def test_texts_arrive_as_they_are(database: Database, values: list[str | None]) 
     assert database.fetch("SELECT %b::text[]", [TextArray(values)]) == [(values,)]
 
 
-@given(st.lists(integers, max_size=30))
-def test_integers_arrive_as_they_are(database: Database, values: list[int]) -> None:
+@given(st.lists(st.none() | integers, max_size=30))
+def test_integers_arrive_as_they_are(database: Database, values: list[int | None]) -> None:
     assert database.fetch("SELECT %b::int8[]", [IntegerArray(values)]) == [(values,)]
 
 
@@ -40,10 +40,15 @@ def test_integers_arrive_as_they_are(database: Database, values: list[int]) -> N
 def test_the_encoding_is_that_of_the_driver(length: int) -> None:
     words = ["é" * (number % 300) for number in range(length)]
     dumper = ListBinaryDumper(list).upgrade(words, psycopg.adapt.PyFormat.BINARY)
-    encoded, expected = TextArray(words).encode(), bytes(dumper.dump(words) or b"")
+    encoded, expected = encode_array(None, "text", words).data, bytes(dumper.dump(words) or b"")
     assert encoded[:4] + encoded[8:] == expected[:4] + expected[8:]  # but for the flag that there may be nulls
 
 
 def test_an_integer_out_of_range_is_never_sent() -> None:
-    with pytest.raises(struct.error):
-        IntegerArray([MAX_INT64 + 1]).encode()
+    with pytest.raises(OverflowError):
+        encode_array(None, "int8", [MAX_INT64 + 1])
+
+
+def test_more_elements_than_are_formatted_at_once(database: Database) -> None:
+    numbers = [None if number % 5 == 0 else number for number in range(3 * VALUES_AT_ONCE + 1)]
+    assert database.fetch("SELECT %b::int8[]", [IntegerArray(numbers)]) == [(numbers,)]

@@ -13,10 +13,12 @@ from typing import Any
 
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
+from perflab.database.array_dumpers import encode_array
+from perflab.database.binary_arrays import EncodedArray
 from perflab.database.bulk.form import CompiledForm, rows_left_out
 from perflab.database.bulk.keys import Arranged, Row, arrange, in_key_order
 from perflab.database.bulk.parts import VALUE, ChangeParts, InsertParts, split_outside
-from perflab.database.bulk.postgresql_types import ElementType, EncodedArray, element_type, encode_array
+from perflab.database.bulk.postgresql_types import ElementType, element_type
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.errors import StatementError
 
@@ -94,7 +96,7 @@ Answers = list[tuple[int, Any]]
 def _send(connection: Any, statement: ArrayStatement, columns: Sequence[Sequence[Any]]) -> Answers:
     rows = len(columns[0])
     parameters = [
-        columns[at][0] if element is None else encode_array(connection, element, columns[at])
+        columns[at][0] if element is None else encode_array(connection, element.dumper, columns[at])
         for at, element in statement.parameters
     ]
     if rows > 1 and any(isinstance(value, EncodedArray) and len(value.data) > MAX_ARRAY_BYTES for value in parameters):

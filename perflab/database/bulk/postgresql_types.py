@@ -1,8 +1,4 @@
-"""How columns of values travel to PostgreSQL in binary: as one array each, or as the rows of a COPY.
-
-Binary, because a list that is sent as text costs the server up to four times as much. psycopg's own dumper of lists
-asks for a Python call for each element; its row formatter, which writes a length and the bytes of each value just as
-an array does, takes a whole column at once in a fifth of the time (16 against 88 ns for an integer or a short text).
+"""Which columns of values travel to PostgreSQL in binary: as one array each, or as the rows of a COPY.
 
 A dumper that is chosen by the type of the column trusts its values: it cuts an integer that is too large, and a time
 off a date. So a column is sent that way only if all its values are of the types that stand here.
@@ -14,25 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from struct import Struct
 from typing import Any
 from uuid import UUID
 
-from psycopg._copy_base import format_row_binary
-from psycopg.abc import AdaptContext
-from psycopg.adapt import Dumper, PyFormat, Transformer
-from psycopg.pq import Format
 from sqlalchemy import Enum, Uuid
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
-VALUES_AT_ONCE = 32_767
-"""The row formatter counts values in 16 bits."""
-_HEADER = Struct("!iiiii")
-_ARRAY_OF_ONE_DIMENSION = 1
-_MAY_HOLD_NULLS = 1
-_FIRST_SUBSCRIPT = 1
 _NONE = frozenset({type(None)})
 
 
@@ -108,44 +93,3 @@ def element_type(of: TypeEngine[Any], dialect: PGDialect_psycopg) -> ElementType
         return ElementType("uuid", "text", _TEXT)
     base, bracket, rest = name.partition("(")
     return _ELEMENT_TYPES.get(base + rest.rpartition(")")[2] if bracket else name)
-
-
-class EncodedArray:
-    """An array in the server's binary format, as a parameter."""
-
-    __slots__ = ("data", "oid")
-
-    def __init__(self, oid: int, data: bytes) -> None:
-        self.oid = oid
-        self.data = data
-
-
-class EncodedArrayDumper(Dumper):
-    """Hands an `EncodedArray` over as it is."""
-
-    format = Format.BINARY
-
-    def get_key(self, obj: EncodedArray, format: PyFormat) -> Any:  # noqa: A002, ARG002  # psycopg's names
-        return (self.cls, obj.oid)
-
-    def upgrade(self, obj: EncodedArray, format: PyFormat) -> EncodedArrayDumper:  # noqa: A002, ARG002
-        dumper = EncodedArrayDumper(self.cls)
-        dumper.oid = obj.oid
-        return dumper
-
-    def dump(self, obj: EncodedArray) -> bytes:
-        return obj.data
-
-
-def encode_array(context: AdaptContext, element: ElementType, values: Sequence[Any]) -> EncodedArray:
-    """A column of values, which its type takes, as a parameter."""
-    info = Transformer(context).adapters.types[element.dumper]
-    parts: list[Any] = [_HEADER.pack(_ARRAY_OF_ONE_DIMENSION, _MAY_HOLD_NULLS, info.oid, len(values), _FIRST_SUBSCRIPT)]
-    for start in range(0, len(values), VALUES_AT_ONCE):
-        part = values[start : start + VALUES_AT_ONCE]
-        transformer = Transformer(context)
-        transformer.set_dumper_types([info.oid] * len(part), Format.BINARY)
-        row = bytearray()
-        format_row_binary(part, transformer, row)
-        parts.append(memoryview(row)[2:])  # without their number, which stands in the header
-    return EncodedArray(info.array_oid, b"".join(parts))
