@@ -165,7 +165,7 @@ def far_database(perflab_url: str, proxy: Proxy) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def bare_postgresql(postgres_server: EmbeddedServer) -> Callable[[], str]:
-    """Makes the URL of an empty database without a schema: the same one each time, because making a new one takes 0.1 s."""
+    """Makes the URL of an empty database without a schema: the same one each time, for a new one takes 0.1 s."""
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE bare TEMPLATE template0")
     url = postgres_server.database_url("bare")

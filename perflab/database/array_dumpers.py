@@ -16,7 +16,6 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg._copy_base import format_row_binary
-from psycopg.abc import AdaptContext
 from psycopg.adapt import Dumper, PyFormat, Transformer
 from psycopg.pq import Format
 
@@ -29,16 +28,15 @@ _HEADER = Struct("!iiIii")
 """Dimensions, whether there may be nulls, the type of the elements, how many, and the number of the first."""
 
 
-def encode_array(context: AdaptContext | None, type_name: str, values: Sequence[Any]) -> EncodedArray:
+def encode_array(type_name: str, values: Sequence[Any]) -> EncodedArray:
     """A column of values as an array of a type.
 
     Args:
-        context: a connection.
         type_name: of the elements, as psycopg's registry has it. Its dumper trusts the values: an int4 that is too
             large is cut.
         values: of the Python type that this dumper takes, or None.
     """
-    transformer = Transformer(context)
+    transformer = Transformer()
     info = transformer.adapters.types[type_name]
     parts: list[Any] = [_HEADER.pack(1, 1, info.oid, len(values), 1)]
     for start in range(0, len(values), VALUES_AT_ONCE):
@@ -62,7 +60,7 @@ class _TextArrayDumper(Dumper):
     oid = 1009
 
     def dump(self, obj: TextArray) -> bytes:
-        return encode_array(self.connection, "text", obj.values).data
+        return encode_array("text", obj.values).data
 
 
 class _IntegerArrayDumper(Dumper):
@@ -70,7 +68,7 @@ class _IntegerArrayDumper(Dumper):
     oid = 1016
 
     def dump(self, obj: IntegerArray) -> bytes:
-        return encode_array(self.connection, "int8", obj.values).data
+        return encode_array("int8", obj.values).data
 
 
 class _EncodedArrayDumper(Dumper):

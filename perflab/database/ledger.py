@@ -67,6 +67,7 @@ class KeptAnswers:
     """
 
     round_trips = 0
+    superseded = 0
     in_transaction = True
     answers_at_once = False
     is_broken = False

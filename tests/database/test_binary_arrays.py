@@ -40,13 +40,13 @@ def test_integers_arrive_as_they_are(database: Database, values: list[int | None
 def test_the_encoding_is_that_of_the_driver(length: int) -> None:
     words = ["é" * (number % 300) for number in range(length)]
     dumper = ListBinaryDumper(list).upgrade(words, psycopg.adapt.PyFormat.BINARY)
-    encoded, expected = encode_array(None, "text", words).data, bytes(dumper.dump(words) or b"")
+    encoded, expected = encode_array("text", words).data, bytes(dumper.dump(words) or b"")
     assert encoded[:4] + encoded[8:] == expected[:4] + expected[8:]  # but for the flag that there may be nulls
 
 
 def test_an_integer_out_of_range_is_never_sent() -> None:
     with pytest.raises(OverflowError):
-        encode_array(None, "int8", [MAX_INT64 + 1])
+        encode_array("int8", [MAX_INT64 + 1])
 
 
 def test_more_elements_than_are_formatted_at_once(database: Database) -> None:

@@ -93,10 +93,10 @@ Answers = list[tuple[int, Any]]
 """Rows sent, and the cursor that they are answered on."""
 
 
-def _send(connection: Any, statement: ArrayStatement, columns: Sequence[Sequence[Any]]) -> Answers:
+def _send(connection: DriverConnection, statement: ArrayStatement, columns: Sequence[Sequence[Any]]) -> Answers:
     rows = len(columns[0])
     parameters = [
-        columns[at][0] if element is None else encode_array(connection, element.dumper, columns[at])
+        columns[at][0] if element is None else encode_array(element.dumper, columns[at])
         for at, element in statement.parameters
     ]
     if rows > 1 and any(isinstance(value, EncodedArray) and len(value.data) > MAX_ARRAY_BYTES for value in parameters):
