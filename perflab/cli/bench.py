@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from perflab.errors import InvalidInput
+from perflab.cli.database_url import ServerUrl, server_url
 
 
 def bench(  # noqa: PLR0917  # options of a command are given by name
@@ -17,10 +17,7 @@ def bench(  # noqa: PLR0917  # options of a command are given by name
         typer.Argument(help="enqueue, claim, done, watches, states, submit, life; all where none is named."),
     ] = None,
     engine: Annotated[Literal["sqlite", "postgresql", "both"], typer.Option(help="Where to write.")] = "sqlite",
-    url: Annotated[
-        str | None,
-        typer.Option(help="A PostgreSQL server, instead of an embedded one; schemas are made there and dropped again."),
-    ] = None,
+    url: ServerUrl = None,
     blocks: Annotated[int, typer.Option(help="Randomised complete blocks, at least 6.")] = 12,
     seed: Annotated[int, typer.Option(help="Of the orders.")] = 1,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where bench.md, bench.csv and bench.json go.")] = (
@@ -41,8 +38,7 @@ def bench(  # noqa: PLR0917  # options of a command are given by name
     from perflab.lab.sweep.environment import read_environment
 
     check_bench_names(names or [])
-    if url is not None and engine == "sqlite":
-        raise InvalidInput("--url names a PostgreSQL server: add --engine postgresql, or --engine both")
+    url = server_url(url, engine)
     environment = read_environment(Path(tempfile.gettempdir()))
     with open_engines(sqlite=engine != "postgresql", postgresql=engine != "sqlite", url=url) as engines:
         comparisons = make_comparisons(names or [], engines)

@@ -1,4 +1,4 @@
-"""Where commands find the URL of the database: an argument, or the environment.
+"""Where commands find the URL of the database: an argument or an option, or the environment.
 
 The environment is the better place for a URL with a password: arguments stand in the list of processes, which every
 user of the machine may read, and in the history of the shell.
@@ -23,9 +23,23 @@ DatabaseUrl: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+"""Of commands whose object is a database."""
+
+ServerUrl: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help="Your PostgreSQL server, with --engine postgresql; PERFLAB_LAB_URL is safer for a password. "
+        "It is measured in a scratch schema that is removed again, with a CHECKPOINT before each visit where you may. "
+        "Without it an embedded server is started.",
+        show_default=False,
+    ),
+]
+"""Of commands that load a server to measure it."""
 
 
-def required(url: str | None) -> str:
+def database_url(url: str | None) -> str:
     """The URL that was given.
 
     Raises:
@@ -34,3 +48,16 @@ def required(url: str | None) -> str:
     if not url:
         raise InvalidInput(f"no database is named: give its URL, such as sqlite:///lab.db, or set {VARIABLE}")
     return url
+
+
+def server_url(url: str | None, engine: str) -> str | None:
+    """The server that is measured, from the option or the lab's own variable; None for SQLite and the embedded one.
+
+    Raises:
+        InvalidInput: it was given for SQLite.
+    """
+    from perflab.lab.notebook import own_server_url
+
+    if url is not None and engine == "sqlite":
+        raise InvalidInput("--url names a PostgreSQL server: add --engine postgresql")
+    return url or own_server_url(engine)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
-from perflab.cli.database_url import DatabaseUrl, required
+from perflab.cli.database_url import DatabaseUrl, database_url
 from perflab.cli.examples import examples
 from perflab.errors import InvalidInput, LifecycleError
 
@@ -112,7 +112,7 @@ def upgrade(url: DatabaseUrl = None) -> None:
     from perflab.database.schema import SCHEMA_REVISION
     from perflab.database.schema import upgrade as run_migrations
 
-    with Database.open(required(url)) as database:
+    with Database.open(database_url(url)) as database:
         before = run_migrations(database)
         if before == SCHEMA_REVISION:
             typer.echo(f"{database.url} is in revision {before} already, the newest")
@@ -141,7 +141,7 @@ def doctor(
     from perflab.database.doctor.diagnosis import Verdict
     from perflab.database.doctor.examine import examine
 
-    diagnosis = examine(required(url))
+    diagnosis = examine(database_url(url))
     typer.echo(json.dumps(diagnosis.as_json(), indent=2) if as_json else diagnosis.describe())
     failing = (Verdict.FAILURE, Verdict.WARNING) if strict else (Verdict.FAILURE,)
     if diagnosis.verdict in failing:

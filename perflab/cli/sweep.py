@@ -7,20 +7,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from perflab.cli.database_url import ServerUrl, server_url
 from perflab.errors import InvalidInput
 
 
 def sweep(  # noqa: PLR0917  # options of a command are given by name
     engine: Annotated[Literal["sqlite", "postgresql"], typer.Option(help="What to measure.")] = "sqlite",
-    url: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Your PostgreSQL server, with --engine postgresql; PERFLAB_LAB_URL is safer for a password. "
-            "It is measured in a scratch schema that is removed again, with a CHECKPOINT before each visit where you "
-            "may. Without it an embedded server is started.",
-        ),
-    ] = None,
+    url: ServerUrl = None,
     added_latency_ms: Annotated[
         float | None,
         typer.Option(
@@ -48,7 +41,6 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
     """
     from dataclasses import replace
 
-    from perflab.lab.notebook import own_server_url
     from perflab.lab.sweep.findings import Findings
     from perflab.lab.sweep.profiles import standard_plan
     from perflab.lab.sweep.run import run_sweep
@@ -56,9 +48,7 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
 
     if not latency_target_ms > 0:
         raise InvalidInput(f"--latency-target-ms is {latency_target_ms}: it must be greater than 0")
-    if url is not None and engine == "sqlite":
-        raise InvalidInput("--url names a PostgreSQL server: add --engine postgresql")
-    url = url or own_server_url(engine)
+    url = server_url(url, engine)
     plan = standard_plan(profile, engine=engine, url=url, seed=seed, durability=durability)
     plan = replace(plan, **chosen(batch_sizes, flush_intervals_ms, added_latency_ms, blocks))
     if store.parent == Path("reports"):

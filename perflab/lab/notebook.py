@@ -53,7 +53,7 @@ def own_server_url(engine: str) -> str | None:
     It is no parameter, because those are stored in the report, with the password. None for SQLite, and where no server
     is named: then an embedded one is measured.
     """
-    return (os.environ.get(URL_VARIABLE) or None) if engine == "postgresql" else None
+    return (os.environ.get(URL_VARIABLE) or None) if engine != "sqlite" else None
 
 
 def output_folder(output: str = "") -> Path:
