@@ -121,6 +121,12 @@ def test_a_connection_lost_later_is_transient_and_shows_no_password() -> None:
     )
 
 
+def test_a_reason_that_quotes_a_password_is_redacted() -> None:
+    quoting = psycopg.OperationalError(f"a proxy refused password={PASSWORD}")
+    said = str(connection_failure(quoting, URL.create("postgresql", database="lab")))
+    assert said.startswith("cannot connect to 'postgresql:///lab': a proxy refused password=***; ")
+
+
 def test_several_hosts_are_told_of_once_each() -> None:
     text = (
         "Multiple connection attempts failed. All failures were:\n"
