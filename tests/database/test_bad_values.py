@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import (
+    JSON,
     BigInteger,
     Column,
     Float,
@@ -50,6 +51,7 @@ VALUES = Table(
     Column("integer", BigInteger),
     Column("float", Float),
     Column("numeric", Numeric),
+    Column("json", JSON),
 )
 
 
@@ -174,6 +176,8 @@ COLUMNS: list[tuple[str, dict[str, Any]]] = [
     ("integer", INTEGERS | NUMBERS),
     ("float", INTEGERS | NUMBERS),
     ("numeric", INTEGERS | NUMBERS),
+    ("json", TEXTS | INTEGERS | NUMBERS),
+    ("json", {kind: {"a": [value]} for kind, value in (TEXTS | INTEGERS | NUMBERS).items()}),
 ]
 
 
@@ -189,10 +193,12 @@ def load(database: Database, target: Any, row: dict[str, Any]) -> None:
         inserter.add(row)
 
 
-@pytest.mark.parametrize(("name", "values"), COLUMNS, ids=[name for name, _values in COLUMNS])
+@pytest.mark.parametrize(
+    ("name", "values"), COLUMNS, ids=[f"{name} {number}" for number, (name, _values) in enumerate(COLUMNS)]
+)
 def test_columns_refuse_it(database: Database, name: str, values: dict[str, Any]) -> None:
     messages = set()
-    where = rf"^bad_values\.{name} "
+    where = rf"^bad_values\.{name}[ \[]"
     for value in values.values():
         row = {"id": 1, name: value}
         for statement in (insert(VALUES), insert(VALUES).returning(VALUES.c.id)):
