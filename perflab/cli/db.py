@@ -164,9 +164,14 @@ def parse_settings(assignments: list[str]) -> dict[str, str]:
     """`name=value` texts as a mapping.
 
     Raises:
-        InvalidInput: one has no equals sign.
+        InvalidInput: one has no equals sign, or a name that was given before.
     """
+    settings: dict[str, str] = {}
     for assignment in assignments:
-        if "=" not in assignment:
-            raise InvalidInput(f"give a setting as NAME=VALUE, such as --setting work_mem=64MB, not as {assignment!r}")
-    return dict(assignment.split("=", 1) for assignment in assignments)
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise InvalidInput(f"give a setting as NAME=VALUE, such as --setting work_mem=64MB, not as {name!r}")
+        if name in settings:
+            raise InvalidInput(f"the setting {name!r} is given twice: give it once")
+        settings[name] = value
+    return settings

@@ -16,6 +16,8 @@ EMBEDDED_SCHEME = "postgresql+embedded"
 SQLITE_URI_PARAMETERS = frozenset({"uri", "mode", "cache", "immutable", "nolock", "psow", "vfs"})
 """What SQLite itself takes in a `file:` URI; all else is an argument of `Database.open`, or nothing."""
 
+_AMBIGUOUS = frozenset("@:?#")
+"""In the name of a database: it may be a piece of a password that was not percent-encoded."""
 _HOST = re.compile(r"[\w.:%,-]*")
 _PARAMETER = re.compile(r"[a-z_]+")
 _USER_INFO = re.compile(r"(?<=://)([^:/\n]*):(?:\S*|[^/\n]*)@")
@@ -73,7 +75,7 @@ def _check_postgresql(url: URL, shown: str) -> None:
 
     They are not shown, for the same reason.
     """
-    is_clean = _HOST.fullmatch(url.host or "") and not set("@:?#") & set(url.database or "")
+    is_clean = _HOST.fullmatch(url.host or "") and not _AMBIGUOUS & set(url.database or "")
     if not is_clean or not all(map(_PARAMETER.fullmatch, url.query)):
         raise InvalidInput(
             f"{shown!r} cannot be taken apart safely: percent-encode what is special in its password, such as @ as %40"
@@ -116,3 +118,5 @@ def _check_embedded(url: URL, shown: str) -> None:
     if not isinstance(name, str):
         raise InvalidInput(f"{shown!r} names several databases: name one")
     check_sql_name(name, f"the database in {shown!r}")
+    if _AMBIGUOUS & set(name):
+        raise InvalidInput(f"the database in {shown!r} has one of @ : ? # in its name: choose another, or rename it")

@@ -96,9 +96,16 @@ def test_a_directory_without_a_server_is_refused_and_not_made(perflab: Command, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("setting", "reason"), [("work_mem", "NAME=VALUE"), ("port=1", "decided by the embedded")])
-def test_a_bad_setting_is_refused(perflab: Command, directory: Path, setting: str, reason: str) -> None:
-    code, output, errors = perflab("db", "start", directory, "--setting", setting)
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (["work_mem"], "NAME=VALUE"),
+        (["port=1"], "decided by the embedded"),
+        (["work_mem=8MB", "work_mem=9MB"], "the setting 'work_mem' is given twice: give it once"),
+    ],
+)
+def test_a_bad_setting_is_refused(perflab: Command, directory: Path, settings: list[str], reason: str) -> None:
+    code, output, errors = perflab("db", "start", directory, *(f"--setting={setting}" for setting in settings))
     assert (code, output) == (2, "")
     assert reason in errors
     assert processes_of(directory) == set()

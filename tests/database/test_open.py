@@ -129,6 +129,7 @@ def refuses(folder: Path, url: str, kind: type[PerflabError], message: str, **se
         ("postgresql+embedded:///dir?database=a&database=b", "names several databases: name one"),
         (f"postgresql+embedded:///dir?database={'ä' * 32}", "has 64 bytes: PostgreSQL would cut it at 63; shorten it"),
         ("postgresql+embedded:///dir?database=%00", "holds a NUL character at position 0"),
+        ("postgresql+embedded:///dir?database=a%40b", "has one of @ : . # in its name: choose another"),
         ("postgresql+embedded:///no/parent/dir", "the parent of the directory .* does not exist: create"),
         ("sqlite:///lab.db?timeout=5", r"unknown parameter 'timeout' .* arguments of Database.open"),
         ("sqlite:///lab.db?mode=ro", "half a SQLite URI"),
