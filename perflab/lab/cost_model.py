@@ -81,12 +81,19 @@ class CostModel:
             InvalidInput: As `predict`.
         """
         value = self.predict(batch)
-        if self.form is Form.ISOTONIC:
-            by_block = [float(np.interp(batch, self.batch_sizes, row)) for row in self.seconds_by_block]
-        else:
-            by_block = [sum(c * batch**power for power, c in enumerate(row)) for row in self.coefficients_by_block]
-        interval = mean_interval(by_block, level=self.alpha.level)
+        interval = mean_interval(self.predict_by_block(batch), level=self.alpha.level)
         return _around(value, interval.low, interval.high, interval.n, interval.level)
+
+    def predict_by_block(self, batch: float) -> list[float]:
+        """What each block alone predicts, seconds. Noise may bring one below zero.
+
+        Raises:
+            InvalidInput: As `predict`.
+        """
+        self.predict(batch)  # refuses what cannot be predicted
+        if self.form is Form.ISOTONIC:
+            return [float(np.interp(batch, self.batch_sizes, row)) for row in self.seconds_by_block]
+        return [sum(c * batch**power for power, c in enumerate(row)) for row in self.coefficients_by_block]
 
     def throughput(self, batch: float) -> float:
         """Items per second of flushes of `batch` items, one after the other.

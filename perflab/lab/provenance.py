@@ -8,6 +8,7 @@ import pandas as pd
 
 from perflab.lab.markdown_table import markdown_table
 from perflab.lab.sweep.findings import Findings
+from perflab.lab.sweep.latency_findings import LatencyFindings
 
 _WHEN = "%Y-%m-%d %H:%M UTC"
 
@@ -19,7 +20,7 @@ def environment_table(findings: Findings) -> str:
     return _table({**span, **findings.environment})
 
 
-def plan_table(findings: Findings) -> str:
+def plan_table(findings: Findings | LatencyFindings) -> str:
     """Everything that the plan of the sweep says."""
     return _table(asdict(findings.plan))
 

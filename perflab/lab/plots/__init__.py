@@ -1,24 +1,32 @@
 """The figures of the lab. Each function takes what was found and returns a `Plot`: figure, reading and data."""
 
+from perflab.lab.plots.added_latency import throughput_by_added_latency
+from perflab.lab.plots.best_batch import best_batch_by_added_latency
 from perflab.lab.plots.causes import flush_causes
 from perflab.lab.plots.confirmation import confirmation_ratios
 from perflab.lab.plots.departures import departures_by_hour
 from perflab.lab.plots.frontier import throughput_latency_frontier
 from perflab.lab.plots.latency import latency_by_flush_interval
 from perflab.lab.plots.plot import Plot, export
+from perflab.lab.plots.prediction import prediction_error
 from perflab.lab.plots.round_trips import round_trips_saved
+from perflab.lab.plots.round_trips_per_item import round_trips_per_item
 from perflab.lab.plots.throughput import throughput_by_batch_size
 from perflab.lab.plots.ways import cost_of_ways
 
 __all__ = [
     "Plot",
+    "best_batch_by_added_latency",
     "confirmation_ratios",
     "cost_of_ways",
     "departures_by_hour",
     "export",
     "flush_causes",
     "latency_by_flush_interval",
+    "prediction_error",
+    "round_trips_per_item",
     "round_trips_saved",
+    "throughput_by_added_latency",
     "throughput_by_batch_size",
     "throughput_latency_frontier",
 ]

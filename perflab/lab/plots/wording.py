@@ -20,6 +20,11 @@ def batches_of(size: int) -> str:
     return "single items" if size == 1 else f"batches of {size:,}"
 
 
+def latency_of(added_seconds: float) -> str:
+    """What was measured to be added to a round trip: `"+2.05 ms"`, and `"nothing added"` for the baseline."""
+    return f"+{format_seconds(added_seconds)}" if added_seconds else "nothing added"
+
+
 def milliseconds(seconds: float) -> str:
     """`"0.5"`, `"100"`: a setting in milliseconds, as it was chosen."""
     return f"{seconds * 1_000:g}"

@@ -72,6 +72,20 @@ class Findings:
             )
         return pd.DataFrame(rows)
 
+    @property
+    def _full_flushes(self) -> pd.DataFrame:
+        """The full, warm batches of the closed loop."""
+        flushes = self._flushes
+        return flushes[
+            (flushes["mode"] == str(Mode.CLOSED_LOOP)) & flushes["warm"] & (flushes["items"] == flushes["batch_size"])
+        ]
+
+    @cached_property
+    def round_trips_per_flush(self) -> dict[int, float]:
+        """How many round trips a full batch took, by batch size; means, as counted."""
+        means = self._full_flushes.groupby("batch_size")["round_trips"].mean()
+        return {int(str(size)): float(mean) for size, mean in means.items()}
+
     @cached_property
     def cost_model(self) -> CostModel:
         """The cost of a flush, fitted to the full, warm batches of the closed loop.
@@ -79,10 +93,7 @@ class Findings:
         Raises:
             InvalidInput: fewer than three batch sizes filled a batch in every block.
         """
-        flushes = self._flushes
-        full = flushes[
-            (flushes["mode"] == str(Mode.CLOSED_LOOP)) & flushes["warm"] & (flushes["items"] == flushes["batch_size"])
-        ]
+        full = self._full_flushes
         blocks: list[Hashable] = full["block"].tolist()
         return fit_cost_model(full["items"].to_numpy(float), full["seconds"].to_numpy(float), blocks)
 

@@ -48,6 +48,7 @@ _ON_POSTGRESQL: Mapping[Profile, Mapping[str, Any]] = {
     "quick": {
         "closed_loop_batch_sizes": (1, 3, 10, 30, 100, 300, 1_000, 3_000),
         "replay_batch_sizes": (1, 10, 100, 1_000),
+        "replay_flush_intervals": (0.0, 0.002, 0.010, 0.050),
         "closed_loop_items": 500,
         "speed_up": 60_000.0,
     },
@@ -58,7 +59,7 @@ _ON_POSTGRESQL: Mapping[Profile, Mapping[str, Any]] = {
 _LATENCY: Mapping[Profile, SweepPlan] = {
     "smoke": SweepPlan(closed_loop_batch_sizes=(1, 10, 100), blocks=3, closed_loop_items=40, warm_up_items=20),
     "quick": SweepPlan(
-        closed_loop_batch_sizes=(1, 3, 10, 30, 100, 300, 1_000, 3_000),
+        closed_loop_batch_sizes=(1, 5, 20, 100, 300, 1_000, 2_000, 5_000),
         blocks=6,
         closed_loop_items=100,
         warm_up_items=50,

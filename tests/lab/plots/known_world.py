@@ -23,6 +23,8 @@ class KnownWorld:
     brings `rate` items per second, of which a batch is what fits into it or into the interval.
 
     Attributes:
+        round_trips: Of a flush.
+        latency_effect: How often a flush pays what is added to a round trip; None for once with each of its round trips.
         noise: Standard deviation of the logarithm of every time, drawn for each visit from `rng`.
         stable: Which settings keep up with a replay.
     """
@@ -31,6 +33,8 @@ class KnownWorld:
     beta: float = 10e-6
     per_call: float = 15e-6
     rate: float = 5_000.0
+    round_trips: int = 3
+    latency_effect: float | None = None
     noise: float = 0.02
     stable: Callable[[Cell], bool] = every_setting_keeps_up
     rng: Random = field(default_factory=lambda: Random(1))
@@ -52,6 +56,8 @@ class KnownWorld:
 
     def __call__(self, cell: Cell, part: Slice, watches: Sequence[str], target: Target) -> Measurement:
         assert watches
+        paid = self.round_trips if self.latency_effect is None else self.latency_effect
+        latency = paid * (cell.added_latency or 0.0)
         factor = self.rng.lognormvariate(0, self.noise)
         items, batch = len(part.measured), self.batch(cell)
         whole, rest = divmod(items, batch)
@@ -60,11 +66,11 @@ class KnownWorld:
         flushes = tuple(
             Flush(
                 items=size,
-                seconds=self.seconds(size) * factor,
+                seconds=(self.seconds(size) + latency) * factor,
                 waited=self.waiting(cell),
                 cause=cause if size == batch else "barrier",
-                round_trips=3,
-                round_trips_unbatched=3 * size,
+                round_trips=self.round_trips,
+                round_trips_unbatched=self.round_trips * size,
                 warm=True,
             )
             for size in sizes
@@ -81,8 +87,8 @@ class KnownWorld:
             items_per_second=items / seconds,
             items_per_writer_second=items / busy,
             mean_batch=items / len(flushes),
-            round_trips=3 * len(flushes),
-            round_trips_unbatched=3 * items,
+            round_trips=self.round_trips * len(flushes),
+            round_trips_unbatched=self.round_trips * items,
             stable=stable,
             p50=self.p99(cell) / 2 * factor if rated else None,
             p99=self.p99(cell) * factor if rated else None,
