@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from sqlalchemy.engine import make_url
 
+from perflab.database.embedded import EmbeddedServer
 from perflab.lab.notebook import OUTPUT_VARIABLE, PROFILE_VARIABLE, URL_VARIABLE
 from perflab.lab.report.notebook import read_notebook, tags
 from perflab.lab.report.run import ReportResult, run_report
@@ -24,7 +25,7 @@ from perflab.lab.sweep.store import ResultsStore
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 EXPECTED = Path(__file__).parent / "expected"
 CHECKED = "nbval-check-output"
-TOUR, SWEEP = "01_first_look", "02_batch_size_and_flush_interval"
+TOUR, SWEEP, LATENCY = "01_first_look", "02_batch_size_and_flush_interval", "03_round_trips_and_latency"
 PLAN = standard_plan("smoke")
 FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
 
@@ -65,9 +66,17 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_smoke(SWEEP, tmp_path_factory.mktemp("sweep"), latency_target_ms=60_000.0)
 
 
-@pytest.fixture(params=[TOUR, SWEEP])
-def run(request: pytest.FixtureRequest, tour: Run, sweep: Run) -> Run:
-    return tour if request.param == TOUR else sweep
+@pytest.fixture(scope="module")
+def latency(tmp_path_factory: pytest.TempPathFactory, postgres_server: EmbeddedServer) -> Run:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(URL_VARIABLE, postgres_server.url)
+        return run_smoke(LATENCY, tmp_path_factory.mktemp("latency"))
+
+
+@pytest.fixture(params=[TOUR, SWEEP, LATENCY])
+def run(request: pytest.FixtureRequest) -> Run:
+    found: Run = request.getfixturevalue({TOUR: "tour", SWEEP: "sweep", LATENCY: "latency"}[request.param])
+    return found
 
 
 def test_every_cell_runs(run: Run) -> None:
@@ -168,6 +177,26 @@ def test_the_sweep_of_a_server_is_a_report_of_its_own_without_its_url(
     assert str(make_url(postgres_url).query["host"]) not in run.html + run.result.notebook.read_text(encoding="utf-8")
     expected = (EXPECTED / f"{SWEEP}.txt").read_text(encoding="utf-8")
     assert checked_outputs(run.result.notebook) == expected.replace(f"{SWEEP}-smoke", f"{SWEEP}-postgresql-smoke")
+
+
+def test_the_latency_notebook_predicts_measures_and_says_whether_it_held(latency: Run) -> None:
+    assert latency.html.count('src="data:image/png') == 4
+    assert re.match(
+        r"prediction held for \d of 9 settings with latency added, failed for \d", latency.result.headline or ""
+    )
+    data = pd.read_csv(latency.folder / f"{LATENCY}-smoke" / "throughput.csv")
+    assert sorted(data["added_latency"].unique()) == [0.0, 0.0005, 0.002, 0.010]
+    assert (data[["predicted", "measured"]] > 0).all(axis=None)
+    added = data[data["added_latency"] > 0]
+    assert ((added["added"] - added["added_latency"]).abs() <= 0.25 * added["added_latency"] + 0.0004).all()
+    trips = pd.read_csv(latency.folder / f"{LATENCY}-smoke" / "round_trips.csv")
+    assert (trips["round_trips_per_item"] * trips["batch_size"] == 1).all()  # a flush is one round trip
+    assert "The prediction held for " in latency.html
+
+
+def test_a_latency_notebook_without_a_baseline_is_refused(tmp_path: Path) -> None:
+    result = run_smoke(LATENCY, tmp_path, added_latencies_ms=[2.0]).result
+    assert result.error == "InvalidInput: the added latencies are (0.002,): add 0, from which the others are predicted"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 
 from perflab.lab.plots.plot import Plot
 from perflab.lab.plots.style import end_labels, interval_bars, label_ticks, log_axis, new_figure, shades, whole
-from perflab.lab.plots.wording import basis, batches_of, latency_of, sentence, times
+from perflab.lab.plots.wording import basis, batches_of, latency_of, sentence, times, times_interval, verdict
 from perflab.lab.quantities import format_rate_interval, format_seconds
+from perflab.lab.statistics.ratio import Verdict
 from perflab.lab.sweep.latency_findings import AtLatency, LatencyFindings
 
 
@@ -20,7 +21,7 @@ def throughput_by_added_latency(findings: LatencyFindings) -> Plot:
     """
     latencies = findings.latencies
     nearest, farthest = latencies[0], latencies[-1]
-    title = _title(nearest, farthest)
+    title = _title(farthest)
     figure, (axes,) = new_figure(
         title,
         f"As fast as possible, one writer, full batches; {basis(findings.model.blocks)}. Points were measured; lines "
@@ -31,28 +32,26 @@ def throughput_by_added_latency(findings: LatencyFindings) -> Plot:
     return Plot(figure, title, _reading(findings, nearest, farthest), findings.comparisons)
 
 
-def _title(nearest: AtLatency, farthest: AtLatency) -> str:
-    losses = [
-        near.measured.value / far.measured.value
-        for near, far in zip(nearest.comparisons, farthest.comparisons, strict=True)
-    ]
-    first, last = nearest.comparisons[0].batch_size, nearest.comparisons[-1].batch_size
-    return (
-        f"{format_seconds(farthest.added)} more of round trip make {batches_of(first)} {times(losses[0])} times slower "
-        f"and {batches_of(last)} {times(losses[-1])} times"
-    )
+def _title(farthest: AtLatency) -> str:
+    ends = (farthest.comparisons[0], farthest.comparisons[-1])
+    slower = [one for one in ends if verdict(one.slowdown) is Verdict.HIGHER]
+    if not slower:
+        return f"{sentence(latency_of(farthest.added))} makes no clear difference to throughput"
+    parts = [f"{batches_of(one.batch_size)} {times(one.slowdown.value)} times slower" for one in slower]
+    return f"{format_seconds(farthest.added)} more of round trip make {' and '.join(parts)}"
 
 
 def _reading(findings: LatencyFindings, nearest: AtLatency, farthest: AtLatency) -> str:
     parts = []
-    for place in (0, -1):
-        near, far = nearest.comparisons[place].measured, farthest.comparisons[place].measured
-        size = nearest.comparisons[place].batch_size
+    for near, far in ((nearest.comparisons[place], farthest.comparisons[place]) for place in (0, -1)):
+        before, after, ratio = near.measured, far.measured, far.slowdown
         parts.append(
-            f"{batches_of(size)} are written at {format_rate_interval(near.value, near.low, near.high)} with nothing "
-            f"added and at {format_rate_interval(far.value, far.low, far.high)} with {latency_of(farthest.added)}"
+            f"{sentence(batches_of(near.batch_size))} were written at "
+            f"{format_rate_interval(before.value, before.low, before.high)} with nothing added and at "
+            f"{format_rate_interval(after.value, after.low, after.high)} with {latency_of(farthest.added)}: "
+            f"slower by a factor of {times_interval(ratio.value, ratio.low, ratio.high)}."
         )
-    return f"{sentence('; '.join(parts))}. With nothing added: {findings.model.describe()}"
+    return f"{' '.join(parts)} The model of what was measured with nothing added: {findings.model.describe()}"
 
 
 def _draw(axes: Axes, latencies: Sequence[AtLatency]) -> None:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from perflab.lab.plots.plot import Plot
 from perflab.lab.plots.style import BLUE, MUTED, interval_bars, label_ticks, log_axis, new_figure, whole, words
 from perflab.lab.plots.wording import basis, latency_of
-from perflab.lab.quantities import format_count, format_percent
+from perflab.lab.quantities import format_count
 from perflab.lab.sweep.latency_findings import GOOD_ENOUGH, LatencyFindings
 
 _SERIES = (("predicted", MUTED, -0.08), ("measured", BLUE, 0.08))
@@ -21,7 +21,7 @@ def best_batch_by_added_latency(findings: LatencyFindings) -> Plot:
     """
     data = findings.best_batches
     first, last = data.iloc[0], data.iloc[-1]
-    share = format_percent(GOOD_ENOUGH)
+    share = f"{GOOD_ENOUGH:.0%}"
     title = (
         f"From {latency_of(float(first['added']))} to {latency_of(float(last['added']))}, the best batch goes from "
         f"{format_count(round(first['measured']))} to {format_count(round(last['measured']))} items"

@@ -18,7 +18,6 @@ from perflab.lab.plots.style import (
     shades,
 )
 from perflab.lab.plots.wording import basis, batches_of, latency_of, settings_of, times, times_interval
-from perflab.lab.quantities import format_percent
 from perflab.lab.sweep.latency_findings import TOLERANCE, Agreement, AtLatency, Comparison, LatencyFindings
 
 _NAMED = 3
@@ -34,7 +33,7 @@ def prediction_error(findings: LatencyFindings) -> Plot:
     figure, panels = new_figure(
         title,
         "Throughput measured over throughput predicted from the visits with nothing added; "
-        f"{basis(findings.model.blocks)}, paired. In the grey band they agree within {format_percent(TOLERANCE)}.",
+        f"{basis(findings.model.blocks)}, paired. In the grey band they agree within {TOLERANCE:.0%}.",
         panels=max(1, len(predicted)),
         plot_height_inches=2.6,
     )
@@ -55,7 +54,7 @@ def _finding(predicted: Sequence[AtLatency]) -> tuple[str, str]:
         return "There is no latency to predict", "Only the baseline was measured: give other added latencies."
     by = {kind: [entry for entry in settings if entry[1].agreement is kind] for kind in Agreement}
     count, held, failed = settings_of(len(settings)), len(by[Agreement.HELD]), len(by[Agreement.FAILED])
-    within = f"within {format_percent(TOLERANCE)}"
+    within = f"within {TOLERANCE:.0%}"
     if held == len(settings):
         title = f"The prediction held for all {count}, {within}"
     elif failed:

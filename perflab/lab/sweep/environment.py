@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,7 +28,6 @@ def read_environment(scratch: Path) -> Environment:
         "commit": _commit(),
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
-        "sqlite": sqlite3.sqlite_version,
         "system": f"{platform.system()} {platform.release()}",
         "machine": platform.machine(),
         "cpu": _cpu_model(),

@@ -54,12 +54,14 @@ class Comparison:
         predicted: Items per second of writer time, from the visits with 0 added.
         measured: Items per second of writer time, in full batches.
         ratio: Measured over predicted, paired by block.
+        slowdown: Measured with nothing added over measured here, paired by block.
     """
 
     batch_size: int
     predicted: Estimate
     measured: Estimate
     ratio: Ratio
+    slowdown: Ratio
 
     @property
     def agreement(self) -> Agreement:
@@ -201,12 +203,14 @@ class LatencyFindings:
         sizes = np.array(own.batch_sizes)
         measured_seconds, predicted_seconds = np.array(own.seconds_by_block), self._predicted_seconds(sizes, added)
         measured, predicted = sizes / measured_seconds, sizes / predicted_seconds
+        nothing_added = sizes / np.array(self.model.seconds_by_block)
         comparisons = tuple(
             Comparison(
                 batch_size=int(size),
                 predicted=geometric_mean_interval(predicted[:, place]),
                 measured=geometric_mean_interval(measured[:, place]),
                 ratio=paired_ratio(measured[:, place], predicted[:, place], rng=self._rng),
+                slowdown=paired_ratio(nothing_added[:, place], measured[:, place], rng=self._rng),
             )
             for place, size in enumerate(sizes)
         )

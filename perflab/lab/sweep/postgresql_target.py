@@ -56,17 +56,16 @@ class PostgreSQLTarget:
         )
         found = dict(rows)
         is_local = isinstance(server_address(self._schema.url), UnixAddress)
-        environment: dict[str, str | int | float | None] = {
+        return {
             "engine": f"PostgreSQL {found.pop('server_version')}",
             "server": "embedded" if self._is_embedded else "own",
             "connection": "Unix socket" if is_local else "TCP",
             "checkpoint_before_each_visit": "yes" if self._may_checkpoint else "not allowed to this user",
             **{name: found[name] for name in _SETTINGS if name in found},
             "psycopg": psycopg.__version__,
+            # that of a server which may be elsewhere is not known here
+            **({} if self._is_embedded else {"file_system": None}),
         }
-        if not self._is_embedded:
-            environment["file_system"] = None  # that of the server, which may be elsewhere
-        return environment
 
     def _settle(self) -> None:
         if self._may_checkpoint:

@@ -88,7 +88,9 @@ def run_sweep(
         _progress(missing, len(known), progress) as bar,
         old_objects_set_aside(),
     ):
-        environment = {**read_environment(Path(tempfile.gettempdir())), **target.environment()}
+        engine = target.environment()
+        # the engine stands first, and what it says of the file system counts
+        environment = {**engine, **read_environment(Path(tempfile.gettempdir())), **engine}
         run_id = store.begin_run(plan, environment)
         for visit in missing:
             began = clock()

@@ -24,7 +24,7 @@ class KnownWorld:
 
     Attributes:
         round_trips: Of a flush.
-        latency_effect: How often a flush pays what is added to a round trip; None for once with each of its round trips.
+        latency_effect: How often a flush pays what is added to a round trip; None for once with each.
         noise: Standard deviation of the logarithm of every time, drawn for each visit from `rng`.
         stable: Which settings keep up with a replay.
     """

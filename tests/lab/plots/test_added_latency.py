@@ -89,9 +89,9 @@ def test_counted_round_trips_are_part_of_the_prediction(find: FindLatency) -> No
 
 def test_a_prediction_that_holds_is_said_to(as_predicted: LatencyFindings) -> None:
     plot = prediction_error(as_predicted)
-    assert plot.title == "The prediction held for all 8 settings, within 20.0%"
+    assert plot.title == "The prediction held for all 8 settings, within 20%"
     assert plot.reading == (
-        "The prediction held for 8 of 8 settings: measured throughput lay within 20.0% of it, interval and all."
+        "The prediction held for 8 of 8 settings: measured throughput lay within 20% of it, interval and all."
     )
     assert set(plot.data["added_latency"]) == {0.002, 0.010}
     assert plot.png()
@@ -135,6 +135,12 @@ def test_the_reading_says_what_latency_costs_single_items_and_large_batches(as_p
     assert single == pytest.approx(rate(world, 1, 0) / rate(world, 1, 0.010), rel=0.05)
     assert large == pytest.approx(rate(world, 400, 0) / rate(world, 400, 0.010), rel=0.05)
     assert as_predicted.model.describe() in plot.reading
+    assert plot.reading.count("slower by a factor of") == 2
+
+
+def test_latency_that_makes_no_difference_is_not_called_slower(find: FindLatency) -> None:
+    plot = throughput_by_added_latency(find(KnownWorld(round_trips=1, latency_effect=0.0, noise=0.1)))
+    assert plot.title == "+10.0 ms makes no clear difference to throughput"
 
 
 def test_the_best_batch_is_where_most_of_the_best_throughput_is_reached(as_predicted: LatencyFindings) -> None:
@@ -143,8 +149,7 @@ def test_the_best_batch_is_where_most_of_the_best_throughput_is_reached(as_predi
     for row in plot.data.to_dict("records"):
         best = max(rate(world, size, row["added_latency"]) for size in SIZES)
         for name in ("predicted", "measured"):
-            # between two measured sizes the curve is taken for straight, which it nearly is
-            assert rate(world, row[name], row["added_latency"]) == pytest.approx(GOOD_ENOUGH * best, rel=0.08)
+            assert rate(world, row[name], row["added_latency"]) == pytest.approx(GOOD_ENOUGH * best, rel=0.03)
     assert plot.data["measured"].is_monotonic_increasing
     assert plot.reading.endswith("The intervals of predicted and measured overlap everywhere.")
 

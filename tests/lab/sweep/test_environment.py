@@ -3,7 +3,6 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-import sqlite3
 from pathlib import Path
 
 from perflab.lab.sweep.environment import read_environment
@@ -11,7 +10,6 @@ from perflab.lab.sweep.environment import read_environment
 
 def test_it_names_what_influences_figures(tmp_path: Path) -> None:
     environment = read_environment(tmp_path)
-    assert environment["sqlite"] == sqlite3.sqlite_version
     assert environment["cores"]
     assert environment["file_system"]
     assert environment["duckdb"]
