@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from statistics import median
 
 from perflab.batching.sizing.least_squares import CostSums, Fit
 from perflab.batching.sizing.regime import CLIP, RegimeTest
@@ -14,6 +15,12 @@ ENOUGH_FLUSHES = 8
 """Flushes before a fit is believed."""
 ENOUGH_SPREAD = 0.10
 """Coefficient of variation of the sizes below which fixed and variable cost are not told apart."""
+FITS_AT_FIRST = 32
+"""Flushes after which a fit follows from each; later ones change so little that one in eight is enough."""
+FLUSHES_PER_FIT = 8
+DEVIATION_OF_NORMAL = math.sqrt(math.pi / 2)
+"""Standard deviation over mean absolute deviation, of the normal distribution."""
+DEVIATION_FLUSHES = HALF_LIFE / math.log(2)
 LEAST_NOISE = 0.02
 """No model is better than that: smaller residuals do not say that the cost has changed."""
 RECENT = 5
@@ -32,6 +39,7 @@ class CostEstimator:
         self._regime = RegimeTest()
         self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT)
         self._fit: Fit | None = None
+        self._deviation = 0.0
         self.learned = 0
         """Flushes since the start, or since the last change."""
         self.changes = 0
@@ -56,8 +64,12 @@ class CostEstimator:
 
     @property
     def noise(self) -> float:
-        """Standard deviation of the logarithm of the time of flushes of one size."""
-        return max(LEAST_NOISE, self._fit.noise) if self._fit else LEAST_NOISE
+        """Standard deviation of the logarithm of the time of flushes of one size, stalls aside.
+
+        From the mean absolute deviation, in which a stall counts once and not squared, and with no more than three
+        standard deviations: what a checkpoint or another thread took is no reason to send less at a time.
+        """
+        return max(LEAST_NOISE, DEVIATION_OF_NORMAL * self._deviation)
 
     def observe(self, items: int, seconds: float) -> None:
         """Learn from one flush. A time that is not above zero is no time: the clock stood still, or is too coarse."""
@@ -68,19 +80,27 @@ class CostEstimator:
             self._add(items, seconds, seconds)
             return
         expected = self._fit.cost.seconds(items)
-        residual = math.log(seconds / expected) / self.noise
+        noise = self.noise
+        residual = math.log(seconds / expected) / noise
         if self._regime.add(residual):
             self._begin_anew()
-        else:
-            cut = max(-CLIP, min(CLIP, residual))
-            self._add(items, expected * math.exp(cut * self.noise), expected)
+            return
+        cut = max(-CLIP, min(CLIP, residual)) * noise
+        self._deviation += (abs(cut) - self._deviation) / DEVIATION_FLUSHES
+        self._add(items, expected * math.exp(cut), expected)
 
     def _add(self, items: int, seconds: float, expected: float) -> None:
         self._sums.add(items, seconds, expected)
         self.learned += 1
-        if self.learned >= ENOUGH_FLUSHES and self._sums.spread >= ENOUGH_SPREAD:
-            self._fit = self._sums.fit()
-        # Otherwise the last fit stands: sizes that no longer vary say nothing against it.
+        if self.learned < ENOUGH_FLUSHES or (self.learned > FITS_AT_FIRST and self.learned % FLUSHES_PER_FIT):
+            return
+        if self._sums.spread < ENOUGH_SPREAD:  # the last fit stands: nothing speaks against it
+            return
+        first = self._fit is None
+        self._fit = self._sums.fit()
+        if first:
+            cost = self._fit.cost
+            self._deviation = median(abs(math.log(seconds / cost.seconds(items))) for items, seconds in self._recent)
 
     def _begin_anew(self) -> None:
         self._sums = CostSums(HALF_LIFE)
