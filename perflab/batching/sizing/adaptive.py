@@ -8,9 +8,12 @@ from typing import Protocol, get_args
 from perflab.batching.sizing.arrival_rate import ArrivalRate
 from perflab.batching.sizing.cost_estimator import CostEstimator
 from perflab.batching.sizing.policy import Demand, Explanation, Lesson, Observation, Surroundings, Target
-from perflab.batching.sizing.waits import RULES, Situation, Wait
+from perflab.batching.sizing.waits import PATIENCE, RULES, Situation, Wait
 from perflab.database.values import check_number
 from perflab.errors import InvalidInput
+
+FORGET_PENDING = 0.9
+"""What a flush leaves of the most that was pending: threads that have gone are not waited for much longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,14 @@ class Waiting:
     latency_target: float
     """Seconds that an item may take from its arrival to its result."""
     wait: Wait
-    patience: float
-    """Fixed costs of a flush that may be spent on waiting: by the age of the oldest item, or of all with ski rental."""
+    patience: float | None = None
+    """Fixed costs of a flush that may be spent on waiting: by the age of the oldest item, or of all with ski rental.
+    None: that of the rule, 4 for self-clocking and 1 for ski rental."""
 
     def __post_init__(self) -> None:
         check_number(self.latency_target, "latency_target", above_low=True)
-        check_number(self.patience, "patience", high=1_000.0)
+        if self.patience is not None:
+            check_number(self.patience, "patience", high=1_000.0)
         if self.wait not in get_args(Wait):
             raise InvalidInput(f"wait is {self.wait!r}: use one of {', '.join(map(repr, get_args(Wait)))}")
 
@@ -60,14 +65,19 @@ class AdaptivePolicy:
         self._waiting = waiting
         self._flush_interval = surroundings.limits.flush_interval
         # Whoever writes while nothing arrives cannot be its own clock: in inline mode only a wait makes batches.
-        self._wait_rule = RULES[waiting.wait if surroundings.writes_while_filling else "interval"]
+        wait: Wait = waiting.wait if surroundings.writes_while_filling else "interval"
+        self._wait_rule = RULES[wait]
+        self._patience = PATIENCE[wait] if waiting.patience is None else waiting.patience
         self._estimator = CostEstimator()
         self._rate = ArrivalRate()
-        self._situation = Situation(1, 0.0, None, None, waiting.patience)
+        self._written = 0
+        self._most_pending = 0.0
+        self._situation = Situation(1, 0.0, None, None, 0.0, self._patience)
         self._target = Target(1, 1, 0.0)
 
     def observe(self, observation: Observation) -> None:
         """Learn from one flush."""
+        self._written = observation.items
         if observation.lesson is Lesson.COST:
             self._estimator.observe(observation.items, observation.seconds)
         self._rule.learn(observation, self._estimator)
@@ -75,6 +85,7 @@ class AdaptivePolicy:
     def target(self, demand: Demand) -> Target:
         """The target for the next batch."""
         self._rate.update(demand.arrived, demand.now)
+        self._most_pending = max(self._most_pending * FORGET_PENDING, self._written + demand.waiting)
         size = self._rule.choose(demand.waiting, self._estimator)
         items = self._rule.probe(size, self._estimator)
         fit = self._estimator.fit
@@ -84,7 +95,8 @@ class AdaptivePolicy:
             longest_seconds=min(self._flush_interval, max(0.0, self._waiting.latency_target - written)),
             fixed_cost_seconds=fit.cost.alpha if fit else None,
             arrivals_per_second=self._rate.per_second,
-            patience=self._waiting.patience,
+            most_pending=self._most_pending,
+            patience=self._patience,
         )
         self._target = self._wait_rule.target(self._situation)
         return self._target

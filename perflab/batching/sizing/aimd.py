@@ -32,8 +32,8 @@ class AimdSizing:
     decrease: float = 0.9
     """Factor after a flush that took too long. One that was refused for its size, or ran into a timeout, halves it."""
     wait: Wait = "self-clocking"
-    patience: float = 1.0
-    """Fixed costs of a flush that may be spent on waiting."""
+    patience: float | None = None
+    """Fixed costs of a flush that may be spent on waiting; None: 4 for self-clocking, 1 for ski rental."""
 
     def __post_init__(self) -> None:
         self._waiting()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from statistics import median
 
 from perflab.batching.sizing.least_squares import CostSums, Fit
 from perflab.batching.sizing.regime import CLIP, RegimeTest
@@ -98,9 +97,8 @@ class CostEstimator:
             return
         first = self._fit is None
         self._fit = self._sums.fit()
-        if first:
-            cost = self._fit.cost
-            self._deviation = median(abs(math.log(seconds / cost.seconds(items))) for items, seconds in self._recent)
+        if first:  # squares, because of so few observations the absolute deviations say too little
+            self._deviation = self._fit.noise / DEVIATION_OF_NORMAL
 
     def _begin_anew(self) -> None:
         self._sums = CostSums(HALF_LIFE)

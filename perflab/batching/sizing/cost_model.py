@@ -24,8 +24,8 @@ PROBE_CHANCE = 1 / 8
 SMALLEST_PROBE = 1 / 8
 LARGEST_PROBE = 1 / 2
 """Sizes of probes, as shares: small batches cost little, and tell the fixed cost from that of the items."""
-HOLD = 1.25
-"""A size stays while the best one is within this factor of it, and falls by no more than this for throughput's sake."""
+FALL = 1.25
+"""Factor by which a size may fall from one batch to the next where only throughput asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ class CostModelSizing:
     """Fit what a flush costs, and take the smallest batch near the best throughput within the latency target.
 
     The cost is T(b) = alpha + beta b + bend b^2, by least squares over the flushes that were written at the first
-    attempt. The size is the smallest with a share `efficiency` of the best throughput, with alpha one standard error
-    above its estimate, so that what is not known yet costs latency within the target and not throughput. An item that
-    comes just as a batch has left waits for that one and is then written itself, so the p99 of a flush must stay within
-    half of the target; the noise of the fit says what the p99 is. Where more waits than can be written within the
-    target, only throughput counts: a smaller batch would make every item later.
+    attempt. The size is the smallest with a share `efficiency` of the best throughput, and stays while it cannot be
+    told from that by one standard error. An item that comes just as a batch has left waits for that one and is then
+    written itself, so the p99 of a flush must stay within half of the target; the noise of the fit says what the p99
+    is. Where more waits than can be written within the target, only throughput counts: a smaller batch would make every
+    item later.
 
-    Batches grow to twice of what was seen, as long as they are full and in time, and where sizes would not vary, one in
-    eight is smaller than it might be.
+    Batches grow to twice of what was seen as long as they are full and in time, by a tenth after a change of the cost
+    or a failure, and where sizes would not vary, one in eight is smaller than it might be.
 
     Raises:
         InvalidInput: a value is out of its range.
@@ -51,8 +51,8 @@ class CostModelSizing:
     efficiency: float = 0.97
     """Share of the best throughput that a batch must have."""
     wait: Wait = "self-clocking"
-    patience: float = 1.0
-    """Fixed costs of a flush that may be spent on waiting."""
+    patience: float | None = None
+    """Fixed costs of a flush that may be spent on waiting; None: 4 for self-clocking, 1 for ski rental."""
 
     def __post_init__(self) -> None:
         self._waiting()
@@ -77,8 +77,12 @@ class _CostModelRule:
         self._reach = Reach(min(largest, FIRST_ITEMS), largest)
         self._size = self._reach.items
         self._choice = _Choice(math.inf)
+        self._changes = 0
 
-    def learn(self, observation: Observation, estimator: CostEstimator) -> None:  # noqa: ARG002  # it knows already
+    def learn(self, observation: Observation, estimator: CostEstimator) -> None:
+        if estimator.changes > self._changes:
+            self._changes = estimator.changes
+            self._reach.hold(self._size)
         if observation.lesson is Lesson.TOO_MUCH:
             self._reach.was_too_much(observation.items)
         elif observation.lesson is Lesson.COST and observation.items >= self._size:
@@ -129,8 +133,7 @@ class _CostModelRule:
 
     def _informed(self, fit: Fit, noise: float, waiting: int) -> _Choice:
         cost = fit.cost
-        cautious = PolynomialCost(cost.alpha + fit.alpha_error, cost.beta, cost.bend)
-        efficient = self._held(cautious.batch_for_efficiency(self._efficiency))
+        efficient = self._held(fit)
         within = cost.largest_within(self._budget / math.exp(P99 * noise))
         if efficient <= within:
             return _Choice(efficient, efficient, within)
@@ -140,11 +143,18 @@ class _CostModelRule:
             return _Choice(efficient, efficient, within, waiting)
         return _Choice(items, efficient, within)
 
-    def _held(self, efficient: float) -> float:
-        """The present size while it is near enough, because the optimum is flat and its estimate is not steady."""
-        if self._size / HOLD <= efficient <= self._size * HOLD:
-            return float(self._size)
-        return max(efficient, self._size / HOLD)
+    def _held(self, fit: Fit) -> float:
+        """The efficient size; the present one while it cannot be told from it by one standard error of alpha.
+
+        The optimum is flat and its estimate never rests, so that a size that follows it would not rest either.
+        """
+        cost = fit.cost
+        least = cost.batch_for_efficiency(self._efficiency)
+        if self._size <= least:
+            return least
+        cautious = PolynomialCost(cost.alpha + fit.alpha_error, cost.beta, cost.bend)
+        most = cautious.batch_for_efficiency(self._efficiency)
+        return max(min(float(self._size), most), self._size / FALL)
 
 
 @dataclass(frozen=True, slots=True)

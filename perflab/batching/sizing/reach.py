@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-GROWTH_AFTER_FAILURE = 1.1
+CAREFUL_GROWTH = 1.1
 
 
 class _Phase(Enum):
@@ -13,7 +13,7 @@ class _Phase(Enum):
 
 
 class Reach:
-    """The largest batch that may be tried: double what was written, until one is too much; then a tenth more each time.
+    """The largest batch that may be tried: double what was written, until something goes wrong; then a tenth more.
 
     The idea is that of the congestion window of TCP: slow start, and then congestion avoidance (V. Jacobson,
     "Congestion Avoidance and Control", SIGCOMM 1988).
@@ -23,18 +23,24 @@ class Reach:
         self.items = first
         self._largest = largest
         self._phase = _Phase.DOUBLING
-        self._failed = 0
+        self._caution = ""
 
     def was_written(self, items: int) -> None:
         """A batch as large as it might be was written."""
-        grown = 2 * items if self._phase is _Phase.DOUBLING else int(items * GROWTH_AFTER_FAILURE) + 1
+        grown = 2 * items if self._phase is _Phase.DOUBLING else int(items * CAREFUL_GROWTH) + 1
         self.items = min(self._largest, max(self.items, grown))
 
     def was_too_much(self, items: int) -> None:
         """A batch was refused for its size, or ran into a timeout."""
         self._phase = _Phase.CAREFUL
-        self._failed = items
+        self._caution = f"growing again since {items:,} were too much"
         self.items = max(1, min(self.items, items // 2))
+
+    def hold(self, items: int) -> None:
+        """What is known of the cost is no longer true."""
+        self._phase = _Phase.CAREFUL
+        self._caution = "growing again since the cost has changed"
+        self.items = items
 
     @property
     def reason(self) -> str:
@@ -42,5 +48,5 @@ class Reach:
         if self.items == self._largest:
             return "the batch_size that was stated"
         if self._phase is _Phase.CAREFUL:
-            return f"growing again since {self._failed:,} were too much"
+            return self._caution
         return "at most twice of what was written so far"

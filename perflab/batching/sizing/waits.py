@@ -24,6 +24,8 @@ class Situation:
     fixed_cost_seconds: float | None
     """alpha, as fitted; None while it is not known."""
     arrivals_per_second: float | None
+    most_pending: float
+    """The most items that were pending at once lately."""
     patience: float
     """Fixed costs that may be spent on waiting."""
 
@@ -39,32 +41,34 @@ class WaitRule(Protocol):
 
 
 class SelfClocking:
-    """Send at once unless more than one item is expected in the time that the fixed cost of a flush takes.
+    """Send at once, unless others are expected within so many fixed costs; then gather them first.
 
     Under load the writer itself is the clock: while it writes, the next batch fills, up to rate * alpha/(1 - rate *
-    beta) items. The wait here only gathers what comes together, such as the threads that the last flush has answered:
-    with as many items as arrive in alpha, more waiting would cost them more than a flush can save.
+    beta) items. The wait comes on top of that and bounds the share of the writer's time that goes into fixed costs:
+    with a patience of 4 it is a quarter. No more items are waited for than were pending at once lately: where all of
+    some threads wait for their results, nobody is left who could send another one.
     """
 
     def target(self, situation: Situation) -> Target:
-        wait, expected = self._expected(situation)
-        enough = max(1, min(situation.items, int(expected)))
+        wait, enough = self._wait(situation), self._enough(situation)
         return Target(situation.items, enough, wait if enough > 1 else 0.0)
 
     def reason(self, situation: Situation) -> str:
-        wait, expected = self._expected(situation)
+        wait, enough = self._wait(situation), self._enough(situation)
         if not wait:
             return "An idle writer sends at once, because nothing is known yet that it should wait for."
-        enough = max(1, min(situation.items, int(expected)))
-        return (
-            f"An idle writer {'sends at once' if enough == 1 else f'waits for {enough:,} items'}: "
-            f"{expected:.2g} arrive in {in_ms(wait)}, which is what a flush costs by itself."
-        )
+        expected = f"{wait * (situation.arrivals_per_second or 0.0):.2g} items arrive in {in_ms(wait)}"
+        pending = f", and no more than {situation.most_pending:,.0f} were pending at once lately"
+        if enough == 1:
+            return f"An idle writer sends at once: {expected}{pending}."
+        return f"An idle writer waits for {enough:,} items, at the longest {in_ms(wait)}: {expected}{pending}."
 
-    def _expected(self, situation: Situation) -> tuple[float, float]:
-        """The wait, and how many items arrive in it."""
-        wait = min(situation.longest_seconds, situation.patience * (situation.fixed_cost_seconds or 0.0))
-        return wait, wait * (situation.arrivals_per_second or 0.0)
+    def _wait(self, situation: Situation) -> float:
+        return min(situation.longest_seconds, situation.patience * (situation.fixed_cost_seconds or 0.0))
+
+    def _enough(self, situation: Situation) -> int:
+        expected = self._wait(situation) * (situation.arrivals_per_second or 0.0)
+        return int(max(1.0, min(situation.items, expected, situation.most_pending)))
 
 
 class SkiRental:
@@ -97,6 +101,9 @@ class Interval:
     def reason(self, situation: Situation) -> str:
         return f"They wait up to {in_ms(situation.longest_seconds)}."
 
+
+PATIENCE: Mapping[Wait, float] = MappingProxyType({"self-clocking": 4.0, "ski-rental": 1.0, "interval": 0.0})
+"""The patience of each rule where none is stated."""
 
 RULES: Mapping[Wait, WaitRule] = MappingProxyType(
     {"self-clocking": SelfClocking(), "ski-rental": SkiRental(), "interval": Interval()}
