@@ -12,6 +12,8 @@ from perflab.batching.sizing.waits import PATIENCE, RULES, Situation, Wait
 from perflab.database.values import check_number
 from perflab.errors import InvalidInput
 
+SHORTEST_FLUSH_SECONDS = 1e-9
+LONGEST_FLUSH_SECONDS = 86_400.0
 FORGET_PENDING = 0.9
 """What a flush leaves of the most that was pending: threads that have gone are not waited for much longer."""
 
@@ -78,8 +80,12 @@ class AdaptivePolicy:
     def observe(self, observation: Observation) -> None:
         """Learn from one flush."""
         self._written = observation.items
+        seconds = observation.seconds
         if observation.lesson is Lesson.COST:
-            self._estimator.observe(observation.items, observation.seconds)
+            if not seconds <= LONGEST_FLUSH_SECONDS:  # no number, or a clock that was set
+                return
+            if seconds >= SHORTEST_FLUSH_SECONDS:  # otherwise the clock stood still, or is too coarse
+                self._estimator.observe(observation.items, seconds)
         self._rule.learn(observation, self._estimator)
 
     def target(self, demand: Demand) -> Target:

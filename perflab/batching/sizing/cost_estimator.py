@@ -71,9 +71,7 @@ class CostEstimator:
         return max(LEAST_NOISE, DEVIATION_OF_NORMAL * self._deviation)
 
     def observe(self, items: int, seconds: float) -> None:
-        """Learn from one flush. A time that is not above zero is no time: the clock stood still, or is too coarse."""
-        if items < 1 or not 0 < seconds < math.inf:
-            return
+        """Learn from one flush of at least one item, which took some time."""
         self._recent.append((items, seconds))
         if self._fit is None:
             self._add(items, seconds, seconds)

@@ -18,7 +18,7 @@ class RegimeTest:
     zero, for residuals z and another one for -z, an alarm is raised when S exceeds 8. Where z is standard normal as
     nothing changes, Siegmund's approximation (*Sequential Analysis*, 1985, section 2.6) puts a false alarm at one in
     20 million flushes, and at one in 19,000 where the fit is off by half a standard deviation. A change by three
-    standard deviations or more is found by the fifth flush, and by none before.
+    standard deviations or more is found by the fifth flush at the latest.
     """
 
     def __init__(self) -> None:

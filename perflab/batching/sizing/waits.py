@@ -89,7 +89,8 @@ class SkiRental:
         if situation.fixed_cost_seconds is None:
             return "An idle writer sends at once, because the fixed cost of a flush is not known yet."
         bound = situation.patience * situation.fixed_cost_seconds
-        return f"They leave when the ages of all that waits add up to {in_ms(bound)}, the fixed cost of a flush."
+        times = f"{situation.patience:.3g} times the fixed cost of a flush"
+        return f"They leave when the ages of all that waits add up to {in_ms(bound)}, {times}."
 
 
 class Interval:
