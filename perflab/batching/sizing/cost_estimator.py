@@ -12,11 +12,14 @@ HALF_LIFE = 50.0
 """Flushes after which an observation has half its weight."""
 ENOUGH_FLUSHES = 8
 """Flushes before a fit is believed."""
+FLUSHES_BEFORE_A_CHANGE = 16
+"""Flushes before residuals count: a first fit is too rough to be held against them."""
 ENOUGH_SPREAD = 0.10
 """Coefficient of variation of the sizes below which fixed and variable cost are not told apart."""
 FITS_AT_FIRST = 32
-"""Flushes after which a fit follows from each; later ones change so little that one in eight is enough."""
 FLUSHES_PER_FIT = 8
+"""A fit follows from each of the first 32 flushes, from each that was unusually large, and from one in eight of the
+others, which change it little."""
 DEVIATION_OF_NORMAL = math.sqrt(math.pi / 2)
 """Standard deviation over mean absolute deviation, of the normal distribution."""
 DEVIATION_FLUSHES = HALF_LIFE / math.log(2)
@@ -79,7 +82,7 @@ class CostEstimator:
         expected = self._fit.cost.seconds(items)
         noise = self.noise
         residual = math.log(seconds / expected) / noise
-        if self._regime.add(residual):
+        if self.learned > FLUSHES_BEFORE_A_CHANGE and self._regime.add(residual):
             self._begin_anew()
             return
         cut = max(-CLIP, min(CLIP, residual)) * noise
@@ -89,7 +92,8 @@ class CostEstimator:
     def _add(self, items: int, seconds: float, expected: float) -> None:
         self._sums.add(items, seconds, expected)
         self.learned += 1
-        if self.learned < ENOUGH_FLUSHES or (self.learned > FITS_AT_FIRST and self.learned % FLUSHES_PER_FIT):
+        waits = self.learned > FITS_AT_FIRST and self.learned % FLUSHES_PER_FIT and items <= self._sums.usual_items
+        if self.learned < ENOUGH_FLUSHES or waits:
             return
         if self._sums.spread < ENOUGH_SPREAD:  # the last fit stands: nothing speaks against it
             return

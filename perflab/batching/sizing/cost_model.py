@@ -39,8 +39,8 @@ class CostModelSizing:
     is. Where more waits than can be written within the target, only throughput counts: a smaller batch would make every
     item later.
 
-    Batches grow to twice of what was seen as long as they are full and in time, by a tenth after a change of the cost
-    or a failure, and where sizes would not vary, one in eight is smaller than it might be.
+    Full batches let it grow: to twice of what was written until the cost is known, and by a quarter with each from then
+    on. Where sizes would not vary, one batch in eight is smaller than it might be.
 
     Raises:
         InvalidInput: a value is out of its range.
@@ -82,7 +82,9 @@ class _CostModelRule:
     def learn(self, observation: Observation, estimator: CostEstimator) -> None:
         if estimator.changes > self._changes:
             self._changes = estimator.changes
-            self._reach.hold(self._size)
+            self._reach.was_changed(self._size)
+        elif estimator.fit is not None:
+            self._reach.careful()
         if observation.lesson is Lesson.TOO_MUCH:
             self._reach.was_too_much(observation.items)
         elif observation.lesson is Lesson.COST and observation.items >= self._size:

@@ -69,6 +69,11 @@ class CostSums:
         mean = self._sizes / self._count
         return math.sqrt(max(0.0, self._squared_sizes / self._count - mean * mean)) / mean
 
+    @property
+    def usual_items(self) -> float:
+        """Two standard deviations above the mean size: what is larger is beyond what the fit was made from."""
+        return self._sizes / self._count * (1 + 2 * self.spread) if self._count else 0.0
+
     def add(self, items: int, seconds: float, expected: float) -> None:
         """Add the time of one flush.
 

@@ -117,9 +117,9 @@ def test_what_was_too_much_is_halved_and_then_approached_with_care() -> None:
     policy = taught(CostModelSizing(latency_target=10.0), LINE, flushes=60)
     policy.observe(too_much(600))
     assert sizes(policy)[-1] == 300
-    assert "growing again since 600 were too much" in str(policy.explain())
+    assert "growing by a quarter with each full one since 600 were too much" in str(policy.explain())
     policy.observe(cost(300, LINE.seconds(300)))
-    assert sizes(policy)[-1] == 331
+    assert sizes(policy)[-1] == 376
     policy.observe(too_much(1))
     assert sizes(policy)[-1] == 1
 
