@@ -10,7 +10,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from json import encoder as json_encoder
@@ -178,20 +178,22 @@ def _refuse_type(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
-def _make_encode() -> Callable[[Any], str]:
+def _make_encode() -> Callable[[Any, int], Sequence[str]]:
+    """The JSON encoder: a value, and an indent of 0, to pieces of text."""
     c_make_encoder = getattr(json_encoder, "c_make_encoder", None)
     if c_make_encoder is None:  # an interpreter without the C accelerator
-        return json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_refuse_type).encode
+        encoder = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"), default=_refuse_type)
+        return lambda value, _indent: [encoder.encode(value)]
     # json.dumps makes a new C encoder on every call; one that is kept halves the time of a small payload.
-    encode_chunks = c_make_encoder(
+    encode: Callable[[Any, int], Sequence[str]] = c_make_encoder(
         None, _refuse_type, json_encoder.encode_basestring, None, ":", ",", False, False, False
     )
-    join = "".join
-    return lambda value: join(encode_chunks(value, 0))
+    return encode
 
 
 _encode = _make_encode()
 _decode = json.JSONDecoder().raw_decode
+_join = "".join
 
 
 def encode_payload(payload: Any, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
@@ -207,7 +209,7 @@ def encode_payload(payload: Any, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
             not have, nesting deeper than `MAX_PAYLOAD_DEPTH`, or more than `max_bytes`.
     """
     try:
-        text = _encode(payload)
+        text = _join(_encode(payload, 0))
         size = len(text) if text.isascii() else len(text.encode())
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidInput(f"the payload cannot be stored: {_first_problem(payload) or error}") from None
@@ -216,7 +218,8 @@ def encode_payload(payload: Any, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
             f"the payload has {size:,} bytes, more than the limit of {max_bytes:,}: store a reference to it instead"
         )
     # A NUL is always written as this escape; a hit may also be an innocent backslash, so only then look closely.
-    if ("\\u0000" in text or not _is_sound(payload)) and (problem := _first_problem(payload)):
+    is_suspect = "\\" in text and "\\u0000" in text
+    if (is_suspect or not _is_sound(payload)) and (problem := _first_problem(payload)):
         raise InvalidInput(f"the payload cannot be stored: {problem}")
     return text
 

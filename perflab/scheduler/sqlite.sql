@@ -1,27 +1,35 @@
 -- The scheduler's statements on SQLite. Whoever writes with them holds the write lock (BEGIN IMMEDIATE), so that
 -- nothing changes between two statements: the due watches of one tick are the same in all of them.
 
--- name: add_watches
--- The row after VALUES is repeated for as many watches as one statement takes. ?1 is now. Rows hold no NULLs, because
--- the driver is slow at binding them. WHERE true keeps the parser from taking ON CONFLICT for a join.
-INSERT INTO perflab_watches (name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload)
+-- name: insert_watches
+-- The row after VALUES is repeated for as many watches as one statement takes; ?1 is now. Rows hold no NULLs, because the
+-- driver is slow at binding them. Those that are there are left to update_watch: an upsert of many rows keeps a copy of
+-- every page that it writes to, in case it must undo a part of them. OR FAIL says that it need not, for the transaction
+-- is rolled back if anything fails.
+INSERT OR FAIL INTO perflab_watches
+    (name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload)
 SELECT column1, column2, column3, nullif(column4, 0), nullif(column5, ''), column6, coalesce(nullif(column7, 0), ?1),
     column8, column9
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?))
 WHERE true
-ON CONFLICT (name) DO UPDATE
-SET queue = excluded.queue,
-    priority = excluded.priority,
-    interval = excluded.interval,
-    cron = excluded.cron,
-    timezone = excluded.timezone,
-    -- The slot stays unless the schedule changes; an interval has no use for the time zone.
+ON CONFLICT (name) DO NOTHING
+
+-- name: update_watch
+-- ?1 … ?9 as above, then now and the id. The slot stays unless the schedule changes; an interval has no use for the time
+-- zone.
+UPDATE perflab_watches
+SET queue = ?2,
+    priority = ?3,
+    interval = nullif(?4, 0),
+    cron = nullif(?5, ''),
+    timezone = ?6,
     next_due_at = CASE
-        WHEN interval = excluded.interval OR cron = excluded.cron AND timezone = excluded.timezone THEN next_due_at
-        ELSE excluded.next_due_at
+        WHEN interval = ?4 OR cron = ?5 AND timezone = ?6 THEN next_due_at
+        ELSE coalesce(nullif(?7, 0), ?10)
     END,
-    enabled = excluded.enabled,
-    payload = excluded.payload
+    enabled = ?8,
+    payload = ?9
+WHERE id = ?11
 
 -- name: largest_watch_id
 SELECT coalesce(max(id), 0) FROM perflab_watches
@@ -29,10 +37,27 @@ SELECT coalesce(max(id), 0) FROM perflab_watches
 -- name: watch_ids
 SELECT name, id FROM perflab_watches WHERE name IN (SELECT value FROM json_each(?1))
 
--- name: update_ingest_states
--- The row after VALUES is repeated, as above: name, cursor, etag, succeeded_at, error, with 0 for none. A name that no
--- watch has joins nothing, and the count of changed rows is short of it. CROSS JOIN keeps the order of the rows, which
--- apply one after the other even if they are for one watch.
+-- name: update_ingest_state
+-- A state that is there, as nearly all are: name of the watch, cursor, etag, succeeded_at, error, with 0 for none, and now.
+-- Once for each row: a statement for many would keep a copy of every page that it writes to, and rows lie far apart.
+UPDATE perflab_ingest_states
+SET cursor = coalesce(nullif(?2, 0), cursor),
+    etag = coalesce(nullif(?3, 0), etag),
+    last_success_at = CASE ?5 WHEN 0 THEN coalesce(nullif(?4, 0), ?6) ELSE last_success_at END,
+    last_error = nullif(?5, 0),
+    consecutive_failures = CASE ?5 WHEN 0 THEN 0 ELSE consecutive_failures + 1 END,
+    updated_at = ?6
+WHERE watch_id = (SELECT id FROM perflab_watches WHERE name = ?1)
+
+-- name: watches_with_states
+-- Those of the names that are watches, and whether each has a state.
+SELECT name, EXISTS (SELECT 1 FROM perflab_ingest_states WHERE watch_id = id)
+FROM perflab_watches
+WHERE name IN (SELECT value FROM json_each(?1))
+
+-- name: insert_ingest_states
+-- First states. The row after VALUES is repeated, as above; ?1 is now. CROSS JOIN keeps the order of the rows: a second
+-- one for a watch finds the first.
 INSERT INTO perflab_ingest_states
     (watch_id, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at)
 SELECT id, nullif(column2, 0), nullif(column3, 0),

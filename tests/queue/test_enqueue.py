@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perflab.database.database import Database
+from perflab.database.sqlite_rows import ROWS_PER_STATEMENT
 from perflab.queue.job import NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
-from perflab.queue.sqlite import ROWS_PER_INSERT
 
 Queue = PriorityQueue[int, bool]
 
@@ -37,7 +37,7 @@ def test_one_call_is_a_batch_of_one(queue: Queue) -> None:
     assert rows[0] == rows[1]
 
 
-@pytest.mark.parametrize("jobs", [0, 1, 2, ROWS_PER_INSERT - 1, ROWS_PER_INSERT, ROWS_PER_INSERT + 1, 1_234])
+@pytest.mark.parametrize("jobs", [0, 1, 2, ROWS_PER_STATEMENT - 1, ROWS_PER_STATEMENT, ROWS_PER_STATEMENT + 1, 1_234])
 def test_each_job_gets_its_own_id_in_order(queue: Queue, jobs: int) -> None:
     ids = queue.bulk_enqueue(NewJob(number) for number in range(jobs))
     assert payloads_by_id(queue) == {job_id: str(number) for number, job_id in enumerate(ids)}
