@@ -75,6 +75,9 @@ class FlushCompleted:
     """1 for the first attempt."""
     too_much: bool = False
     """Whether an attempt was refused for its size or ran into a timeout, so that a smaller batch may get through."""
+    superseded: int = 0
+    """Of the delivered items, those that were not sent, because a later one of the batch overwrites all that they would
+    have written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,8 +109,11 @@ class Delivery:
 
     def _attempt(self, part: Sequence[PreparedItem], tally: _Tally) -> list[Any]:
         """Write one part in one transaction."""
-        with self._connection(tally) as connection, self._database.ledger.transaction(connection):
-            applied = AppliedPart(connection, part)
+        with self._connection(tally) as connection:
+            superseded = connection.superseded
+            with self._database.ledger.transaction(connection):
+                applied = AppliedPart(connection, part)
+            tally.superseded += connection.superseded - superseded
         tally.unbatched += len(part) * self._database.round_trips_of_one
         return applied.results()
 
@@ -197,20 +200,22 @@ class Delivery:
             outcome=outcome,
             attempt=batch.attempt,
             too_much=tally.too_much,
+            superseded=tally.superseded,
         )
 
 
 class _Tally:
-    """Attempts and round trips sent, what the items that they delivered would have cost one by one, and whether one
-    was too much.
+    """Attempts and round trips sent, what the items that they delivered would have cost one by one, how many of these
+    need not be sent, and whether one attempt was too much.
     """
 
-    __slots__ = ("attempts", "sent", "too_much", "unbatched")
+    __slots__ = ("attempts", "sent", "superseded", "too_much", "unbatched")
 
     def __init__(self) -> None:
         self.attempts = 0
         self.sent = 0
         self.unbatched = 0
+        self.superseded = 0
         self.too_much = False
 
 

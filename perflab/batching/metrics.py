@@ -55,6 +55,9 @@ class BatchingMetrics:
     """Attempts that ended in a passing failure."""
     failed: int
     """Items that ended in an error."""
+    superseded: int
+    """Of `items`, those that were not sent, because a later one of their batch has their key and overwrites all that
+    they would have written."""
     pending: int
     """Items accepted and not yet decided."""
     wait_seconds: Quantiles
@@ -68,7 +71,7 @@ class FlushTally:
 
     def __init__(self) -> None:
         self._items = self._batches = self._attempted = self._capacity = 0
-        self._round_trips = self._round_trips_unbatched = self._retries = self._failed = 0
+        self._round_trips = self._round_trips_unbatched = self._retries = self._failed = self._superseded = 0
         self._causes: Counter[Cause] = Counter()
         self._waits: deque[float] = deque(maxlen=RECENT_FLUSHES)
         self._seconds: deque[float] = deque(maxlen=RECENT_FLUSHES)
@@ -84,6 +87,7 @@ class FlushTally:
         if flush is None:
             return
         self._items += flush.delivered
+        self._superseded += flush.superseded
         self._batches += flush.delivered > 0
         self._round_trips += flush.round_trips
         self._round_trips_unbatched += flush.round_trips_unbatched
@@ -110,6 +114,7 @@ class FlushTally:
             causes=MappingProxyType(dict(self._causes)),
             retries=self._retries,
             failed=self._failed,
+            superseded=self._superseded,
             pending=pending,
             wait_seconds=Quantiles.of(self._waits),
             flush_seconds=Quantiles.of(self._seconds),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from heapq import heapify, heappop, heappush
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from perflab.batching.accumulator import Batch, Entry
@@ -93,12 +94,16 @@ class Doubt:
         self.results = {prepared.entry.number: result for prepared, result in zip(self._part, results, strict=True)}
 
 
-def group_by_operation(part: Sequence[PreparedItem]) -> list[tuple[Operation[Any, Any], list[int]]]:
+Group: TypeAlias = tuple[Operation[Any, Any], list[int]]
+"""An operation and the positions of its items in the part."""
+
+
+def group_by_operation(part: Sequence[PreparedItem]) -> list[Group]:
     """Positions by operation: as few groups as possible without changing the order on any table.
 
     An item joins the group of its operation unless a later group shares a table with it; then it begins a new one.
     """
-    groups: list[tuple[Operation[Any, Any], list[int]]] = []
+    groups: list[Group] = []
     group_of: dict[int, int] = {}  # by identity of the operation
     last_on_table: dict[str, int] = {}
     for position, prepared in enumerate(part):
@@ -109,4 +114,33 @@ def group_by_operation(part: Sequence[PreparedItem]) -> list[tuple[Operation[Any
             groups.append((operation, []))
             last_on_table.update(dict.fromkeys(operation.tables, index))
         groups[index][1].append(position)
-    return groups
+    return in_order_of_tables(groups)
+
+
+def in_order_of_tables(groups: Sequence[Group]) -> list[Group]:
+    """Groups that may change places, by the names of their tables.
+
+    Two processes that write the same tables then lock them in one order, and cannot deadlock for that reason.
+    """
+    if len(groups) == 1:
+        return list(groups)
+    waits_for = [0] * len(groups)
+    followers: list[list[int]] = [[] for _ in groups]
+    last_on_table: dict[str, int] = {}
+    for index, (operation, _) in enumerate(groups):
+        for before in {last_on_table[table] for table in operation.tables if table in last_on_table}:
+            followers[before].append(index)
+            waits_for[index] += 1
+        last_on_table.update(dict.fromkeys(operation.tables, index))
+    names = [sorted(operation.tables) for operation, _ in groups]
+    ready = [(names[index], index) for index, count in enumerate(waits_for) if not count]
+    heapify(ready)
+    ordered = []
+    while ready:
+        _, index = heappop(ready)
+        ordered.append(groups[index])
+        for follower in followers[index]:
+            waits_for[follower] -= 1
+            if not waits_for[follower]:
+                heappush(ready, (names[follower], follower))
+    return ordered

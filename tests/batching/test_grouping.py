@@ -75,3 +75,8 @@ def test_an_item_does_not_overtake_one_on_its_table() -> None:
         (on_a, [3, 5]),
         (on_b, [4]),
     ]
+
+
+@given(st.permutations([Write("d"), Write("a"), Write("c", "b"), Write("e"), Write()]))
+def test_what_shares_no_table_goes_out_in_the_order_of_the_tables(writes: list[Write]) -> None:
+    assert [sorted(write.tables) for write, _ in group(writes)] == [[], ["a"], ["b", "c"], ["d"], ["e"]]

@@ -38,14 +38,18 @@ def test_nothing_done_is_all_zero() -> None:
 
 def test_flushes_add_up() -> None:
     tally = FlushTally()
-    tally.add(FLUSH, failed=0)
-    tally.add(replace(FLUSH, items=10, delivered=9, cause=Cause.COUNT, outcome=Outcome.PARTIAL, seconds=1.5), failed=1)
+    tally.add(replace(FLUSH, superseded=2), failed=0)
+    tally.add(
+        replace(FLUSH, superseded=1, items=10, delivered=9, cause=Cause.COUNT, outcome=Outcome.PARTIAL, seconds=1.5),
+        failed=1,
+    )
     metrics = tally.metrics(pending=0)
     assert (metrics.items, metrics.batches, metrics.failed, metrics.retries) == (17, 2, 1, 0)
     assert (metrics.round_trips, metrics.round_trips_saved) == (6, 42)
     assert metrics.utilisation == 18 / 20
     assert metrics.efficiency == pytest.approx(sqrt(0.9 * 42 / 48))
     assert metrics.mean_batch == 8.5
+    assert metrics.superseded == 3
     assert metrics.causes == {Cause.AGE: 1, Cause.COUNT: 1}
     assert metrics.flush_seconds == Quantiles(p50=0.5, p90=1.5, p99=1.5, maximum=1.5)
     assert metrics.wait_seconds == Quantiles(0.25, 0.25, 0.25, 0.25)

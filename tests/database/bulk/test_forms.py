@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from perflab.batching.batcher import RequestBatcher
 from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
 from perflab.errors import DatabaseError, RejectedRow, StatementError
@@ -281,3 +282,20 @@ def test_a_batch_wider_than_the_engine_binds_at_once(database: Database) -> None
     assert returned == [[(row, row)] for row in range(300)]
     with database.reading() as connection:
         assert len(connection.execute(select(wide.c.id)).all()) == 300
+
+
+def test_a_batcher_tells_how_many_were_superseded(database: Database) -> None:
+    flushes: list[Any] = []
+    database.events.add(flushes.append)
+    with RequestBatcher(database, batch_size=100, flush_interval=60.0) as batcher:
+        upsert = upsert_all(database)
+        futures = [batcher.submit(upsert, {"id": n % 4, "n": n, "note": None}) for n in range(10)]
+        poisoned = batcher.submit(upsert, {"id": 9, "n": 13, "note": None})
+        batcher.flush()
+        assert [future.result(60) for future in futures] == [None] * 10
+        assert isinstance(poisoned.exception(60), RejectedRow)
+        metrics = batcher.metrics()
+    assert [row[:2] for row in stored(database)] == [(0, 8), (1, 9), (2, 6), (3, 7)]
+    assert metrics.items == 10
+    # Of the first eight, which were sent together when the poison had been found, four; the next two stood apart.
+    assert metrics.superseded == sum(flush.superseded for flush in flushes) == 4
