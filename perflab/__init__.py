@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from perflab.database.database import Database
     from perflab.database.operation import Operation
     from perflab.errors import PerflabError
+    from perflab.lab.advice.advisor import DatabaseAdvisor
     from perflab.queue.backoff import Backoff
     from perflab.queue.job import Job, NewJob, QueueCounts
     from perflab.queue.queue import PriorityQueue
@@ -37,6 +38,7 @@ _HOME = {
     "BulkInserter": "perflab.batching.inserter",
     "CostModelSizing": "perflab.batching.sizing.cost_model",
     "Database": "perflab.database.database",
+    "DatabaseAdvisor": "perflab.lab.advice.advisor",
     "DrainReport": "perflab.batching.batcher",
     "FixedSizing": "perflab.batching.sizing.fixed",
     "IngestState": "perflab.scheduler.watch",
@@ -64,6 +66,7 @@ __all__ = [
     "BulkInserter",
     "CostModelSizing",
     "Database",
+    "DatabaseAdvisor",
     "DrainReport",
     "FixedSizing",
     "IngestState",

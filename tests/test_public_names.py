@@ -12,6 +12,7 @@ NAMES = [
     "BulkInserter",
     "CostModelSizing",
     "Database",
+    "DatabaseAdvisor",
     "DrainReport",
     "FixedSizing",
     "IngestState",

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 from perflab.cli.database_url import DatabaseUrl, database_url
+from perflab.cli.db_advise import advise
 from perflab.cli.examples import examples
 from perflab.errors import InvalidInput, LifecycleError
 
@@ -146,6 +147,15 @@ def doctor(
     failing = (Verdict.FAILURE, Verdict.WARNING) if strict else (Verdict.FAILURE,)
     if diagnosis.verdict in failing:
         raise typer.Exit(1)
+
+
+db.command(
+    epilog=examples(
+        "perflab db advise postgresql://me@db/lab",
+        "perflab db advise sqlite:///lab.db --statement 'SELECT * FROM job WHERE owner = ? ORDER BY run_at LIMIT 10'",
+        "perflab db advise sqlite:///lab.db --no-prove --json",
+    )
+)(advise)
 
 
 def check_was_started(directory: Path) -> None:

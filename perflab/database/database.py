@@ -16,6 +16,7 @@ from perflab.database.failures import FailureKind, TypedErrors, classify
 from perflab.database.ledger import KeptAnswers, Ledger
 from perflab.database.operation import DriverConnection, Operation
 from perflab.database.pools import Durability, PoolSettings
+from perflab.database.recorder import StatementRecorder
 from perflab.database.urls import parse_url, redact_url
 from perflab.database.values import check_number
 from perflab.errors import DatabaseUnusable, InvalidInput, LifecycleError, OutcomeUnknown, TransientError
@@ -75,7 +76,8 @@ class Database:
         self._closed = False
         self._writing_thread: int | None = None
         self._connections: list[DriverConnection] = []  # closed ones too: their counts stay counted
-        self._pools = open_pools(parsed, settings, self._connections.append)
+        self._recorder: StatementRecorder | None = None
+        self._pools = open_pools(parsed, settings, self._opened)
         self.engine_name = self._pools.engine_name
 
     @classmethod
@@ -266,11 +268,36 @@ class Database:
         finally:
             count.stop()
 
+    @contextmanager
+    def recording(self) -> Iterator[StatementRecorder]:
+        """Note each statement of a `with` block and its time, those of other threads included.
+
+        Raises:
+            LifecycleError: it is being recorded already.
+        """
+        if self._recorder is not None:
+            raise LifecycleError("the statements are being recorded already: use that recorder, or end it first")
+        recorder = self._recorder = StatementRecorder()
+        self._record_with(recorder)
+        try:
+            yield recorder
+        finally:
+            self._recorder = None
+            self._record_with(None)
+
     # -- inside --------------------------------------------------------------------------------------------------------
 
     @property
     def _reads_on_writer(self) -> bool:
         return self._pools.one_writer and self._pools.reader is self._pools.writer
+
+    def _opened(self, connection: DriverConnection) -> None:
+        connection.record_statements(self._recorder)
+        self._connections.append(connection)
+
+    def _record_with(self, recorder: StatementRecorder | None) -> None:
+        for connection in tuple(self._connections):
+            connection.record_statements(recorder)
 
     def _check_usable(self) -> None:
         if self._closed:

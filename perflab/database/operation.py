@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar, overload
 
+from perflab.database.recorder import StatementRecorder
+
 
 class DriverConnection(Protocol):
     """The driver's own connection: hot paths speak to it, because Core execution costs 1.7 times as much there."""
@@ -34,6 +36,9 @@ class DriverConnection(Protocol):
 
     def conversation(self) -> AbstractContextManager[None]:
         """The same for a block in which a later statement depends on what an earlier one returned."""
+
+    def record_statements(self, recorder: StatementRecorder | None) -> None:
+        """Note each statement and its time from now on; with None, which costs nothing, no more."""
 
 
 Item_contra = TypeVar("Item_contra", contravariant=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from select import POLLIN, poll
 from typing import Any, Self
 
@@ -22,6 +23,7 @@ from perflab.database.ledger import Ledger
 from perflab.database.operation import DriverConnection
 from perflab.database.pools import Pools, PoolSettings
 from perflab.database.postgresql_ledger import BatchNote, PostgresLedger
+from perflab.database.recorder import StatementRecorder
 from perflab.errors import DatabaseUnusable
 
 MINIMUM_VERSION = 140_000
@@ -51,6 +53,35 @@ class PostgresCursor(psycopg.Cursor[Any]):
         self.connection.note_sent()
         with super().copy(statement, params, writer=writer) as copy:
             yield copy
+
+
+class RecordingCursor(PostgresCursor):
+    """The same for a recorder; what fails is not recorded.
+
+    Inside a pipeline nobody waits for a statement, so that its time is not known.
+    """
+
+    def __init__(self, connection: PostgresConnection, *, recorder: StatementRecorder, **options: Any) -> None:
+        super().__init__(connection, **options)
+        self._recorder = recorder
+
+    def execute(
+        self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool | None = None
+    ) -> Self:
+        started = self._recorder.clock()
+        super().execute(query, params, prepare=prepare, binary=binary)
+        self._note(query, params, self._recorder.clock() - started)
+        return self
+
+    def executemany(self, query: Any, params_seq: Any, *, returning: bool = False) -> None:
+        rows = list(params_seq)
+        started = self._recorder.clock()
+        super().executemany(query, rows, returning=returning)
+        self._note(query, rows[0] if rows else None, self._recorder.clock() - started)
+
+    def _note(self, query: Any, params: Any, seconds: float) -> None:
+        sql = query.decode() if isinstance(query, bytes) else query if isinstance(query, str) else query.as_string(self)
+        self._recorder.record(sql, params, seconds if self.connection.answers_at_once else None)
 
 
 class PostgresConnection(psycopg.Connection[Any]):
@@ -87,6 +118,10 @@ class PostgresConnection(psycopg.Connection[Any]):
     @property
     def answers_at_once(self) -> bool:
         return not self._is_pipelined
+
+    def record_statements(self, recorder: StatementRecorder | None) -> None:
+        factory: Any = PostgresCursor if recorder is None else partial(RecordingCursor, recorder=recorder)
+        self.cursor_factory = factory  # psycopg's type asks for a class, and its code only calls it
 
     @contextmanager
     def transaction(self) -> Iterator[None]:  # type: ignore[override]  # one kind of transaction, and it is this one

@@ -6,8 +6,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
@@ -17,6 +18,7 @@ from perflab.database.failures import TypedErrors
 from perflab.database.ledger import NoLedger
 from perflab.database.operation import DriverConnection
 from perflab.database.pools import Durability, Pools, PoolSettings
+from perflab.database.recorder import StatementRecorder
 from perflab.errors import DatabaseUnusable, InvalidInput
 
 MINIMUM_VERSION = (3, 35, 0)
@@ -37,15 +39,57 @@ SQLITE_BUSY_SNAPSHOT, whatever the busy timeout."""
 class SQLiteCursor(sqlite3.Cursor):
     """A cursor that counts each statement that it sends, for its connection."""
 
-    def execute(self, sql: str, parameters: Any = (), /) -> SQLiteCursor:
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
         cast("SQLiteConnection", self.connection).round_trips += 1
         super().execute(sql, parameters)
         return self
 
-    def executemany(self, sql: str, seq_of_parameters: Any, /) -> SQLiteCursor:
+    def executemany(self, sql: str, seq_of_parameters: Any, /) -> Self:
         cast("SQLiteConnection", self.connection).round_trips += 1
         super().executemany(sql, seq_of_parameters)
         return self
+
+
+class RecordingCursor(SQLiteCursor):
+    """The same for a recorder; what fails is not recorded. SQLite works while rows are fetched, so that counts too."""
+
+    def __init__(self, connection: SQLiteConnection, recorder: StatementRecorder) -> None:
+        super().__init__(connection)
+        self._recorder = recorder
+        self._clock = recorder.clock
+        self._sql = ""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        started = self._clock()
+        super().execute(sql, parameters)
+        self._recorder.record(sql, parameters, self._clock() - started)
+        self._sql = sql
+        return self
+
+    def executemany(self, sql: str, seq_of_parameters: Any, /) -> Self:
+        rows = list(seq_of_parameters)
+        started = self._clock()
+        super().executemany(sql, rows)
+        self._recorder.record(sql, rows[0] if rows else (), self._clock() - started)
+        return self
+
+    def fetchone(self) -> Any:
+        started = self._clock()
+        row = super().fetchone()
+        self._recorder.add_seconds(self._sql, self._clock() - started)
+        return row
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        started = self._clock()
+        rows = super().fetchmany(self.arraysize if size is None else size)
+        self._recorder.add_seconds(self._sql, self._clock() - started)
+        return rows
+
+    def fetchall(self) -> list[Any]:
+        started = self._clock()
+        rows = super().fetchall()
+        self._recorder.add_seconds(self._sql, self._clock() - started)
+        return rows
 
 
 class SQLiteConnection(sqlite3.Connection):
@@ -60,9 +104,13 @@ class SQLiteConnection(sqlite3.Connection):
     superseded = 0
     is_broken = False
     answers_at_once = True
+    cursor_factory: Any = SQLiteCursor
 
-    def cursor(self, factory: Any = SQLiteCursor) -> Any:
-        return super().cursor(factory)
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(factory or self.cursor_factory)
+
+    def record_statements(self, recorder: StatementRecorder | None) -> None:
+        self.cursor_factory = SQLiteCursor if recorder is None else partial(RecordingCursor, recorder=recorder)
 
     def execute(self, sql: str, parameters: Any = (), /) -> SQLiteCursor:
         return cast("SQLiteCursor", self.cursor().execute(sql, parameters))
