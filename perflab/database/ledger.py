@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from perflab.database.operation import DriverConnection
+from perflab.database.recorder import StatementRecorder
 from perflab.errors import OutcomeUnknown, ResultLost
 
 T = TypeVar("T")
@@ -103,6 +104,9 @@ class KeptAnswers:
 
     def transaction(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def record_statements(self, _recorder: StatementRecorder | None) -> None:
+        """It sends none."""
 
     def conversation(self) -> AbstractContextManager[None]:
         return nullcontext()

@@ -59,8 +59,12 @@ LIMIT %s
 
 -- name: leftovers
 -- Scratch schemas of runs that were killed: a run that is alive holds the lock of its schema.
-WITH scratch AS MATERIALIZED (SELECT nspname FROM pg_namespace WHERE nspname LIKE 'perflab\_advice\_%')
-SELECT nspname FROM scratch WHERE pg_try_advisory_lock(hashtext(nspname))
+WITH scratch AS MATERIALIZED (
+    SELECT nspname
+    FROM pg_namespace
+    WHERE nspname ~ '^perflab_advice_[0-9a-f]{12}_(before|after)$' AND pg_get_userbyid(nspowner) = current_user
+)
+SELECT nspname FROM scratch WHERE pg_try_advisory_lock(hashtextextended(nspname, 0))
 
 -- name: side_effects
 -- Functions among these names that are not the server's own, and that may write.

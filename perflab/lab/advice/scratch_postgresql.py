@@ -98,7 +98,7 @@ def postgresql_scratch(
         )
         for builder in (before, after):
             # Held for as long as this session lives: so the next run knows what a killed one has left.
-            keeper.execute("SELECT pg_advisory_lock(hashtext(%s))", (builder.schema,))
+            keeper.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (builder.schema,))
             builder.create(relations)
         for sql in proposal.change.sql_in_scratch(after.table) if proposal.change.before_rows else ():
             after.copy.execute(sql)
