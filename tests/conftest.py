@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -150,16 +151,26 @@ def perflab_url(empty_postgresql: Callable[[], str]) -> str:
 
 
 @pytest.fixture
-def proxy(perflab_url: str) -> Iterator[Proxy]:
-    """In front of the server, to lose things on purpose."""
-    with Proxy(server_address(perflab_url), meter=PostgresMeter()) as running:
-        yield running
+def proxy_to() -> Iterator[Callable[[str], Proxy]]:
+    """Put a proxy in front of the server of a URL, to lose things on purpose."""
+    with ExitStack() as proxies:
+        yield lambda url: proxies.enter_context(Proxy(server_address(url), meter=PostgresMeter()))
 
 
 @pytest.fixture
-def far_database(perflab_url: str, proxy: Proxy) -> Iterator[Database]:
+def proxy(perflab_url: str, proxy_to: Callable[[str], Proxy]) -> Proxy:
+    return proxy_to(perflab_url)
+
+
+@pytest.fixture
+def far_url(perflab_url: str, proxy: Proxy) -> str:
     """The database of `perflab_url` behind the proxy."""
-    with Database.open(url_through(perflab_url, proxy.address)) as opened:
+    return url_through(perflab_url, proxy.address)
+
+
+@pytest.fixture
+def far_database(far_url: str) -> Iterator[Database]:
+    with Database.open(far_url) as opened:
         yield opened
 
 

@@ -30,6 +30,7 @@ MINIMUM_VERSION = 140_000
 CONNECT_TIMEOUT_SECONDS = 10
 ROUND_TRIPS_OF_ONE = 1
 """One statement in autocommit."""
+_ACTIVE = TransactionStatus.ACTIVE
 IN_TRANSACTION = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE})
 
 
@@ -113,7 +114,8 @@ class PostgresConnection(psycopg.Connection[Any]):
 
     @property
     def is_broken(self) -> bool:
-        return self.closed
+        # A closed socket may be seen before libpq has read from it: then it still waits for an answer.
+        return self.closed or bool(self.pgconn.pipeline_status) or self.pgconn.transaction_status == _ACTIVE
 
     @property
     def answers_at_once(self) -> bool:
@@ -135,17 +137,25 @@ class PostgresConnection(psycopg.Connection[Any]):
         self._refuse_if_lost()
         is_outermost = not self.in_transaction
         self._is_pipelined = True
+        failure: BaseException | None = None
         try:
             with self.pipeline():
                 try:
                     yield
-                except BaseException:
+                except BaseException as error:  # noqa: BLE001  # raised below: psycopg would log that its Sync fails too
+                    failure = error
                     if is_outermost:
                         self._undo_pipelined()
-                    raise
+        except psycopg.Error as error:
+            # An interrupt may leave the pipeline busy, and the complaint of that in its place.
+            failure = failure or _interrupt_behind(error)
+            if failure is None:
+                raise
         finally:
             self.round_trips += 1  # the Sync at the end, also of an empty block
             self._is_pipelined = False
+        if failure is not None:
+            raise failure
 
     def _undo_pipelined(self) -> None:
         """The Sync that ends the pipeline would commit what the block has sent before it failed."""
@@ -203,6 +213,14 @@ class PostgresConnection(psycopg.Connection[Any]):
         if not self.autocommit and self.pgconn.transaction_status == TransactionStatus.IDLE:
             self.round_trips += 1
         yield from super()._start_query()
+
+
+def _interrupt_behind(error: BaseException) -> BaseException | None:
+    """What is no `Exception` and was being handled when the error came."""
+    behind = error.__context__
+    while isinstance(behind, Exception):
+        behind = behind.__context__
+    return behind
 
 
 def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None]) -> Pools:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
@@ -30,6 +30,7 @@ class BatchNote:
     def __init__(self) -> None:
         self.batch = uuid4()
         self.kept = 0
+        self.forgotten: list[UUID] = []
 
     def keep(self, sql: str, parameters: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
         """A statement and its parameters, with what makes it keep its answer."""
@@ -59,7 +60,6 @@ class PostgresLedger:
     @contextmanager
     def transaction(self, connection: DriverConnection) -> Iterator[None]:
         note = BatchNote() if self._is_present else None
-        forgotten: list[UUID] = []
         is_complete = False
         try:
             with connection.transaction():
@@ -70,10 +70,11 @@ class PostgresLedger:
                         yield
                     if not note.kept:
                         connection.execute(_SQL["note"], {"ledger_batch": note.batch})
-                    forgotten = self._forget(connection)
+                    self._forget(connection, note)
                 is_complete = True
         except Exception as error:
-            self._answered.extend(forgotten)
+            if note is not None:
+                self._answered.extend(note.forgotten)
             # COMMIT goes out behind the last statement; whoever did not come so far has not sent it.
             if is_complete and connection.is_broken:
                 if note is None:
@@ -96,19 +97,17 @@ class PostgresLedger:
             [list(zip(*(column or () for column in columns), strict=True)) for _, columns in rows if columns]
         )
 
-    def _forget(self, connection: DriverConnection) -> list[UUID]:
-        """Delete what nobody will ask for, now and then; returns which, in case that this transaction fails."""
+    def _forget(self, connection: DriverConnection, note: BatchNote) -> None:
+        """Now and then, delete what nobody will ask for."""
         if not self._until_old_ones:
-            connection.execute(_SQL["forget_old"])
             self._until_old_ones = OLD_ONES_EVERY
-        if len(self._answered) < FORGOTTEN_AT_ONCE:
-            return []
-        self._until_old_ones -= 1
-        forgotten: list[UUID] = []
-        while self._answered and len(forgotten) < FORGOTTEN_AT_ONCE:
-            forgotten.append(self._answered.popleft())
-        connection.execute(_SQL["forget"], {"batches": forgotten})
-        return forgotten
+            connection.execute(_SQL["forget_old"])
+        if len(self._answered) >= FORGOTTEN_AT_ONCE:
+            self._until_old_ones -= 1
+            with suppress(IndexError):  # another thread may take them too
+                while len(note.forgotten) < FORGOTTEN_AT_ONCE:
+                    note.forgotten.append(self._answered.popleft())
+            connection.execute(_SQL["forget"], {"batches": note.forgotten})
 
 
 @contextmanager

@@ -224,6 +224,23 @@ def test_a_lost_connection_is_transient_and_the_next_one_works(database: Databas
     assert len(names(database)) == 10
 
 
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_while_it_waits_is_an_interrupt_and_leaves_nothing(
+    database: Database, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]
+) -> None:
+    """psycopg raises "cannot exit pipeline mode while busy" in its place."""
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise interrupt
+
+    with pytest.raises(interrupt), database.driver_transaction() as connection:
+        connection.execute("INSERT INTO items (id) VALUES (1)")
+        monkeypatch.setattr(connection, "wait", interrupted)
+    assert names(database) == []
+    one_statement(database)
+    assert names(database) == [(1, None)]
+
+
 # -- writes ------------------------------------------------------------------------------------------------------------
 
 
