@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -7,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from perflab.cli import main
 from perflab.cli.sweep import parse_numbers, parse_sizes
+from perflab.database.embedded import EmbeddedServer
 from perflab.errors import InvalidInput
 from perflab.lab.sweep.profiles import standard_plan
 from perflab.lab.sweep.store import ResultsStore
@@ -56,6 +59,37 @@ def test_ctrl_c_leaves_a_store_from_which_the_same_command_goes_on(tmp_path: Pat
     assert resumed.returncode == 0, resumed.stderr
     assert f"{planned - kept} visits measured, {kept} found in" in resumed.stdout
     assert re.search(r"Send at \d+ items?", resumed.stdout)
+
+
+def test_sigterm_leaves_nothing_on_the_server(tmp_path: Path, postgres_server: EmbeddedServer) -> None:
+    sweep = subprocess.Popen(
+        [
+            *(sys.executable, "-c", "import sys; from perflab.cli import main; sys.exit(main())"),
+            *("sweep", "--engine", "postgresql", "--profile", "smoke", "--blocks", "100"),
+            *("--store", str(tmp_path / "results.duckdb")),
+        ],
+        env={**os.environ, "PERFLAB_LAB_URL": postgres_server.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+
+        def schemas() -> int:
+            found = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^perflab_sweep_'").fetchone()
+            return int(found[0]) if found else 0
+
+        deadline = time.monotonic() + 120
+        while not (seen := schemas()) and sweep.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert seen == 1
+        sweep.send_signal(signal.SIGTERM)
+        try:
+            sweep.communicate(timeout=60)
+        finally:
+            sweep.kill()
+        assert sweep.returncode == 143
+        assert schemas() == 0
 
 
 @pytest.mark.parametrize(

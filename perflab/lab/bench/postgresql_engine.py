@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -12,10 +11,10 @@ from uuid import uuid4
 import psycopg
 
 from perflab.database.database import Database
-from perflab.database.embedded import EmbeddedServer
 from perflab.database.urls import POSTGRESQL_SCHEMES, parse_url, redact_url
 from perflab.errors import InvalidInput
 from perflab.lab.bench.postgresql_writes import POSTGRESQL_FORMS
+from perflab.lab.temporary_server import temporary_server
 
 _SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "wal_level")
 
@@ -87,5 +86,5 @@ def open_postgres(url: str | None) -> Iterator[PostgresBench]:
         with Database.open(url):  # says what is wrong with the server
             yield PostgresBench(parsed.set(drivername="postgresql").render_as_string(hide_password=False))
         return
-    with TemporaryDirectory(prefix="perflab-bench-") as directory, EmbeddedServer.start(directory) as server:
+    with temporary_server() as server:
         yield PostgresBench(server.url)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from tempfile import TemporaryDirectory
 
 import psycopg
 
 from perflab.database.database import Database
-from perflab.database.embedded import EmbeddedServer
 from perflab.database.pools import Durability
 from perflab.lab.network.address import UnixAddress
 from perflab.lab.network.postgres_url import server_address
@@ -17,6 +15,7 @@ from perflab.lab.sweep.added_latency import through_proxy
 from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.fresh import FreshDatabase
 from perflab.lab.sweep.scratch_schema import ScratchSchema, open_scratch_schema
+from perflab.lab.temporary_server import temporary_server
 
 _MAY_CHECKPOINT = (
     "SELECT current_setting('is_superuser') = 'on' OR EXISTS "
@@ -86,10 +85,7 @@ def open_postgresql(url: str | None, durability: Durability) -> Iterator[Postgre
         InvalidInput: the URL is wrong, or the user may not create a schema.
     """
     with ExitStack() as stack:
-        own = url
-        if own is None:
-            folder = stack.enter_context(TemporaryDirectory(prefix="perflab-sweep-"))
-            own = stack.enter_context(EmbeddedServer.start(folder)).url
+        own = stack.enter_context(temporary_server()).url if url is None else url
         database = stack.enter_context(Database.open(own, durability=durability))
         schema = stack.enter_context(open_scratch_schema(own, database))
         yield PostgreSQLTarget(schema, durability, is_embedded=url is None)

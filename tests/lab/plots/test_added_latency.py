@@ -39,7 +39,7 @@ def plan(postgres_server: EmbeddedServer) -> SweepPlan:
         server=server_label("postgresql", postgres_server.url),
         closed_loop_batch_sizes=SIZES,
         added_latencies=LATENCIES,
-        blocks=6,
+        blocks=4,
         closed_loop_items=400,
         warm_up_items=50,
     )
@@ -105,7 +105,8 @@ def test_a_prediction_that_fails_is_said_to_and_where(find: FindLatency) -> None
         zip(failed["batch_size"], failed["added_latency"], strict=True)
     )
     assert plot.title == f"The prediction did not hold for {len(failed)} of 8 settings"
-    assert f"It did not hold for {len(failed)}: single items with +10.0 ms reached 0.50" in plot.reading
+    assert f"It did not hold for {len(failed)}: " in plot.reading
+    assert re.search(r"single items with \+10\.0 ms reached 0\.(49|50)\d \[", plot.reading)
 
 
 def test_what_the_blocks_cannot_tell_is_not_claimed(find: FindLatency) -> None:
@@ -175,7 +176,7 @@ def test_the_table_and_the_headline_have_the_measured_values(as_predicted: Laten
     assert headline["prediction"] == "held for 8 of 8 settings with latency added, failed for 0, undecided for 0"
     assert headline["largest_added_seconds"] == pytest.approx(0.010)
     assert (as_predicted.answers["checksums"] == 1).all()
-    assert as_predicted.answers["visits"].sum() == 6 * len(SIZES) * len(LATENCIES)
+    assert as_predicted.answers["visits"].sum() == 4 * len(SIZES) * len(LATENCIES)
 
 
 def test_only_the_baseline_leaves_nothing_to_predict(find: FindLatency) -> None:
@@ -188,7 +189,7 @@ def test_only_the_baseline_leaves_nothing_to_predict(find: FindLatency) -> None:
 
 def test_a_plan_without_a_baseline_or_without_visits_has_no_findings(plan: SweepPlan, tmp_path: Any) -> None:
     with ResultsStore(tmp_path / "empty.duckdb") as empty:
-        with pytest.raises(StoreError, match="0 of 24 visits"):
+        with pytest.raises(StoreError, match="0 of 16 visits"):
             LatencyFindings(plan, empty)
         with pytest.raises(InvalidInput, match=r"adds no latency of 0.0 s"):
             LatencyFindings(plan.at(0.002), empty)
