@@ -281,7 +281,7 @@ def test_the_inserter_writes_each_row_once(
         for n in range(100, 2_100):
             if n % 100 == 50 and not proxy.armed:
                 modes = [Mode.LOSE_REPLY, Mode.CUT, Mode.RESET]
-                proxy.arm(random.choice(modes), when=AfterBytes(random.randrange(1, 5_000)))
+                proxy.arm(random.choice(modes), when=AfterBytes(random.randrange(1, 1_500)))
             inserter.add({"n": 13 if n == 1_234 else n})
     report = inserter.close()
     assert len(proxy.fired) > 5

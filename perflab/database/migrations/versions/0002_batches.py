@@ -28,6 +28,8 @@ def upgrade() -> None:
         # Few rows, of which each lives for about a hundred batches.
         postgresql_with={"autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_threshold": "1000"},
     )
+    # Compressing the ids of a thousand jobs takes a third of the time that keeping them takes, for rows of no future.
+    op.execute("ALTER TABLE perflab_batches ALTER COLUMN answer SET STORAGE EXTERNAL")
 
 
 def downgrade() -> None:
