@@ -39,6 +39,30 @@ class TransientError(DatabaseError):
     """A failure that may pass by itself (busy, locked, full, connection lost); retries were made and used up."""
 
 
+class PoolExhausted(TransientError):
+    """All connections of the pool were in use for as long as one may wait: hold them for shorter, or allow more.
+
+    Attributes:
+        size: Connections that the pool may hold.
+        in_use: How many of them were held.
+        waiting: Other threads that waited for one, too.
+        longest_held_seconds: How long the one that was held longest had been held.
+    """
+
+    def __init__(
+        self, message: str, *, size: int = 0, in_use: int = 0, waiting: int = 0, longest_held_seconds: float = 0.0
+    ) -> None:
+        super().__init__(message)
+        self.size = size
+        self.in_use = in_use
+        self.waiting = waiting
+        self.longest_held_seconds = longest_held_seconds
+
+
+class TooManyConnections(TransientError):
+    """The server has no connection left for this user or database: close others, or have its operator allow more."""
+
+
 class RejectedRow(DatabaseError):
     """The database refused this row for what it holds (constraint, type, size): the same row will fail again."""
 

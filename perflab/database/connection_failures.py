@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import URL
 
 from perflab.database.urls import redact, redact_url
-from perflab.errors import InvalidInput, PerflabError, TransientError
+from perflab.errors import InvalidInput, PerflabError, TooManyConnections, TransientError
 
 _BEFORE_THE_REASON = re.compile(
     r"^.* failed: (?:FATAL: +)?|^connection (?:failed|is bad): |^- host: .*hostaddr: '[^']*': "
@@ -34,7 +34,6 @@ _ADVICE = tuple(
             "not currently accepting",
             "allow connections to it (ALTER DATABASE … ALLOW_CONNECTIONS true), or use another",
         ),
-        ("too many (?:connections|clients)|connection slots", "close other connections, or raise the limit"),
         ("starting up|shutting down|recovery mode", "wait until the server is up, and try again"),
         ("Connection refused", "nothing listens there: start the server, or correct the host and the port in the URL"),
         ("No such file", "no server has its socket there: start it, or correct the host and the port in the URL"),
@@ -46,6 +45,10 @@ _ADVICE = tuple(
         ("SSL|certificate", "check that the server speaks TLS, and sslmode and sslrootcert in the URL"),
         ("invalid (?:port number|.* value)", "correct it in the URL"),
     )
+)
+_TOO_MANY = re.compile("too many (?:connections|clients)|connection slots|no more connections allowed")
+_TOO_MANY_ADVICE = (
+    "close other connections, open databases with a smaller pool_size, put PgBouncer in between, or raise the limit"
 )
 _OTHER_ADVICE = "check that the server is there, and that you may use the database"
 
@@ -60,5 +63,8 @@ def connection_failure(error: psycopg.Error, url: URL) -> PerflabError:
         )
     text = str(error)  # libpq quotes no password in it: what it could not take apart is the case above
     reasons = [_BEFORE_THE_REASON.sub("", line).strip() for line in text.splitlines() if not _HINT.match(line)]
+    what = f"cannot connect to {shown!r}: {redact(', '.join(dict.fromkeys(reasons)))}"
+    if _TOO_MANY.search(text):
+        return TooManyConnections(f"{what}; {_TOO_MANY_ADVICE}")
     advice = next((advice for pattern, advice in _ADVICE if pattern.search(text)), _OTHER_ADVICE)
-    return TransientError(f"cannot connect to {shown!r}: {redact(', '.join(dict.fromkeys(reasons)))}; {advice}")
+    return TransientError(f"{what}; {advice}")

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, get_args
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import Engine
 
+from perflab.database.connections import Connections
 from perflab.database.engines import open_pools
 from perflab.database.failures import FailureKind, TypedErrors, classify
 from perflab.database.ledger import KeptAnswers, Ledger
 from perflab.database.operation import DriverConnection, Operation
-from perflab.database.pools import Durability, PoolSettings
+from perflab.database.pools import Durability, Pool, Pooled, PoolSettings, driver_of
 from perflab.database.recorder import StatementRecorder
 from perflab.database.urls import parse_url, redact_url
-from perflab.database.values import check_number
-from perflab.errors import DatabaseUnusable, InvalidInput, LifecycleError, OutcomeUnknown, TransientError
+from perflab.database.values import check_integer, check_number
+from perflab.errors import (
+    DatabaseUnusable,
+    InvalidInput,
+    LifecycleError,
+    OutcomeUnknown,
+    TooManyConnections,
+    TransientError,
+)
 from perflab.events import Events
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Dialect, PoolProxiedConnection
+    from sqlalchemy import Connection, Dialect
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Pooled = TypeVar("Pooled", "Connection", "PoolProxiedConnection")
 
 
 ASK_AGAIN_SECONDS = 0.1
@@ -74,14 +80,14 @@ class Database:
         self._sleep = sleep
         self._process_id = os.getpid()
         self._closed = False
-        self._writing_thread: int | None = None
-        self._connections: list[DriverConnection] = []  # closed ones too: their counts stay counted
-        self._recorder: StatementRecorder | None = None
-        self._pools = open_pools(parsed, settings, self._opened)
+        self._connections = Connections()
+        self._pools = open_pools(parsed, settings, self._connections)
         self.engine_name = self._pools.engine_name
 
     @classmethod
-    def open(cls, url: str, *, durability: Durability = "normal", busy_timeout: float = 5.0) -> Database:
+    def open(
+        cls, url: str, *, durability: Durability = "normal", busy_timeout: float = 5.0, pool_size: int | None = None
+    ) -> Database:
         """Open a database and check that it can be written.
 
         Args:
@@ -94,24 +100,32 @@ class Database:
                 too. On SQLite "normal" (WAL, synchronous=NORMAL) may then lose the last commits, never half of one. On
                 PostgreSQL "normal" leaves synchronous_commit to the server, where it is on unless somebody changed it.
             busy_timeout: seconds to wait for a connection or for another writer before `TransientError`.
+            pool_size: connections at the most; on SQLite those that read, beside the one that writes. None is 4 there,
+                and on PostgreSQL what `perflab.database.postgresql_pools.default_size` says. They are opened when they
+                are needed, and kept.
 
         Raises:
             InvalidInput: the URL or a setting is wrong.
+            TooManyConnections: the server has none left.
             DatabaseUnusable: the database cannot be reached or written, is corrupt, or is no database.
             MissingExtra: the driver of the engine, or the embedded server, is not installed.
         """
         if durability not in get_args(Durability):
             raise InvalidInput(f"durability is {durability!r}: use 'normal' or 'full'")
         check_number(busy_timeout, "busy_timeout")
-        database = cls(url, PoolSettings(durability, busy_timeout))
+        if pool_size is not None:
+            check_integer(pool_size, "pool_size", low=1)
         try:
-            database._pools.writer.raw_connection().close()
-        except TransientError as error:
-            database.close()
-            raise DatabaseUnusable(str(error)) from error
-        except BaseException:
-            database.close()
+            database = cls(url, PoolSettings(durability, busy_timeout, pool_size))
+            try:
+                database._pools.writer.engine.raw_connection().close()
+            except BaseException:
+                database.close()
+                raise
+        except TooManyConnections:
             raise
+        except TransientError as error:
+            raise DatabaseUnusable(str(error)) from error
         return database
 
     def __enter__(self) -> Self:
@@ -152,7 +166,7 @@ class Database:
             TransientError: another writer did not finish within the busy timeout.
             LifecycleError: the database is closed, or this thread is in a transaction already.
         """
-        with self._checked_out(self._pools.writer.connect, writing=True) as connection:
+        with self._lend(self._pools.writer, Engine.connect) as connection:
             with TypedErrors("beginning a transaction"):
                 transaction = connection.begin()
             with transaction:
@@ -176,27 +190,19 @@ class Database:
     @contextmanager
     def writing_connection(self) -> Iterator[DriverConnection]:
         """The driver's own connection before a transaction, for those who count what that costs."""
-        with self._checked_out(self._pools.writer.raw_connection, writing=True) as pooled:
-            yield _driver(pooled)
+        with self._lend(self._pools.writer, Engine.raw_connection) as pooled:
+            yield driver_of(pooled)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A SQLAlchemy connection for SELECTs. On a SQLite file it refuses to write, and never waits for a write."""
-        if self._reads_on_writer:
-            with self.transaction() as connection:
-                yield connection
-        else:
-            with self._checked_out(self._pools.reader.connect, writing=False) as connection:
-                yield connection
+        with self._lend(self._pools.reader, Engine.connect) as connection:
+            yield connection
 
     def fetch(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
         """All rows of one SELECT of perflab's own, over the driver."""
-        with (
-            self._checked_out(self._pools.reader.raw_connection, writing=self._reads_on_writer) as pooled,
-            TypedErrors("a read"),
-        ):
-            connection = _driver(pooled)
-            rows: list[tuple[Any, ...]] = connection.execute(sql, parameters).fetchall()
+        with self._lend(self._pools.reader, Engine.raw_connection) as pooled, TypedErrors("a read"):
+            rows: list[tuple[Any, ...]] = driver_of(pooled).execute(sql, parameters).fetchall()
             return rows
 
     def apply(
@@ -257,7 +263,7 @@ class Database:
     @property
     def round_trips(self) -> int:
         """Exchanges with the engine so far, on all connections. See `SQLiteConnection` for what counts as one."""
-        return sum(connection.round_trips for connection in self._connections)
+        return self._connections.round_trips
 
     @contextmanager
     def counting(self) -> Iterator[RoundTripCount]:
@@ -275,29 +281,16 @@ class Database:
         Raises:
             LifecycleError: it is being recorded already.
         """
-        if self._recorder is not None:
+        if self._connections.recorder is not None:
             raise LifecycleError("the statements are being recorded already: use that recorder, or end it first")
-        recorder = self._recorder = StatementRecorder()
-        self._record_with(recorder)
+        recorder = StatementRecorder()
+        self._connections.record_with(recorder)
         try:
             yield recorder
         finally:
-            self._recorder = None
-            self._record_with(None)
+            self._connections.record_with(None)
 
     # -- inside --------------------------------------------------------------------------------------------------------
-
-    @property
-    def _reads_on_writer(self) -> bool:
-        return self._pools.one_writer and self._pools.reader is self._pools.writer
-
-    def _opened(self, connection: DriverConnection) -> None:
-        connection.record_statements(self._recorder)
-        self._connections.append(connection)
-
-    def _record_with(self, recorder: StatementRecorder | None) -> None:
-        for connection in tuple(self._connections):
-            connection.record_statements(recorder)
 
     def _check_usable(self) -> None:
         if self._closed:
@@ -308,37 +301,10 @@ class Database:
                 "open it again in this process"
             )
 
-    @contextmanager
-    def _checked_out(self, connect: Callable[[], Pooled], *, writing: bool) -> Iterator[Pooled]:
-        """A connection of the pool, to which it goes back at the end; the writing one is for one thread at a time."""
+    def _lend(self, pool: Pool, take: Callable[[Engine], Pooled]) -> AbstractContextManager[Pooled]:
+        """A connection of the pool, to which it goes back at the end."""
         self._check_usable()
-        this_thread = threading.get_ident()
-        writing = writing and self._pools.one_writer
-        if writing and self._writing_thread == this_thread:
-            raise LifecycleError(
-                "a transaction was asked for inside a transaction of the same thread, for which it would wait for "
-                "ever: use the outer one (most calls take connection=…)"
-            )
-        try:
-            pooled = connect()
-        except PoolTimeoutError as error:
-            raise TransientError(
-                "no connection was free in time: other threads hold transactions or reads open; make those shorter, "
-                "or raise busy_timeout"
-            ) from error
-        if writing:
-            self._writing_thread = this_thread
-        driver = _driver(pooled)
-        try:
-            yield pooled
-        finally:
-            if writing:
-                self._writing_thread = None
-            if driver.is_broken:
-                # What has cut this connection has most likely cut those in the pool too: let it open new ones.
-                pooled.invalidate()
-                self._pools.writer.dispose()
-            pooled.close()
+        return pool.lend(take)
 
     def _ask(self, unknown: OutcomeUnknown) -> KeptAnswers:
         """What the database answered to a batch whose COMMIT was not answered.
@@ -365,16 +331,10 @@ class Database:
 
     def _in_transaction(self, connection: Connection) -> DriverConnection:
         """The driver's connection under a SQLAlchemy connection that is in a transaction of this database."""
-        driver = _driver(connection)
-        if not any(known is driver for known in self._connections) or not driver.in_transaction:
+        driver = driver_of(connection)
+        if driver not in self._connections or not driver.in_transaction:
             raise LifecycleError(
                 "the connection is not in a transaction of this database: use the one that `with database.transaction()"
                 " as connection` gives, inside its block"
             )
         return driver
-
-
-def _driver(pooled: Connection | PoolProxiedConnection) -> DriverConnection:
-    """The driver's connection under a pooled one, or under SQLAlchemy's."""
-    proxied: Any = pooled.connection if hasattr(pooled, "exec_driver_sql") else pooled
-    return cast("DriverConnection", proxied.dbapi_connection)

@@ -7,7 +7,6 @@ many in a row, and does not want a start for each, holds an `EmbeddedServer` mea
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import psycopg
@@ -15,24 +14,24 @@ from psycopg.errors import DuplicateDatabase, UniqueViolation
 from psycopg.sql import SQL, Identifier
 from sqlalchemy import URL
 
-from perflab.database import postgresql
+from perflab.database import postgresql_pools
+from perflab.database.connections import Connections
 from perflab.database.embedded import USER, EmbeddedServer
 from perflab.database.failures import TypedErrors
-from perflab.database.operation import DriverConnection
 from perflab.database.pools import Pools, PoolSettings
 from perflab.database.urls import parse_url
 
 DATABASE_PARAMETER = "database"
 
 
-def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None]) -> Pools:
+def open_pools(url: URL, settings: PoolSettings, connections: Connections) -> Pools:
     """The pools of the database, which hold a share in its server until they are closed."""
     server = EmbeddedServer.start(str(url.database))
     try:
         name = str(url.query.get(DATABASE_PARAMETER, USER))
         if name != USER:
             _create_if_missing(server, name)
-        pools = postgresql.open_pools(parse_url(server.database_url(name)), settings, opened)
+        pools = postgresql_pools.open_pools(parse_url(server.database_url(name)), settings, connections)
     except BaseException:
         server.close()
         raise

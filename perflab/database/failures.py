@@ -149,6 +149,19 @@ def is_too_much(error: BaseException) -> bool:
     return state.startswith(_POSTGRESQL_TOO_MUCH) or isinstance(error, TimeoutError)
 
 
+def is_about_connection(error: BaseException) -> bool:
+    """Whether a failure tells of the connection to a server, or of the server itself, and not of a statement."""
+    while isinstance(error, PerflabError) and error.__cause__ is not None:
+        error = error.__cause__
+    error = driver_error(error)
+    if type(error).__module__.partition(".")[0] != "psycopg":
+        return False
+    state: str | None = getattr(error, "sqlstate", None)
+    if state is None:
+        return _classify_psycopg(error) is FailureKind.TRANSIENT
+    return state.startswith(("08", "57P"))
+
+
 def as_perflab_error(error: BaseException, doing: str) -> PerflabError | None:
     """The typed error for a driver's exception, to be raised `from` it; None if it is not a database failure.
 

@@ -1,35 +1,23 @@
-"""PostgreSQL: how its connections are opened, set up and counted."""
+"""PostgreSQL's connection: its transactions, the count of its round trips, and whether it can be trusted."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import select
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from select import POLLIN, poll
 from typing import Any, Self
+from weakref import WeakSet
 
 import psycopg
-from psycopg.pq import TransactionStatus
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.engine import URL
-from sqlalchemy.pool import QueuePool
+from psycopg.pq import ExecStatus, TransactionStatus
 
 from perflab.database.array_dumpers import register_array_dumpers
-from perflab.database.connection_failures import connection_failure
-from perflab.database.failures import TypedErrors
-from perflab.database.ledger import Ledger
-from perflab.database.operation import DriverConnection
-from perflab.database.pools import Pools, PoolSettings
-from perflab.database.postgresql_ledger import BatchNote, PostgresLedger
+from perflab.database.postgresql_ledger import BatchNote
 from perflab.database.recorder import StatementRecorder
-from perflab.errors import DatabaseUnusable
 
-MINIMUM_VERSION = 140_000
-CONNECT_TIMEOUT_SECONDS = 10
-ROUND_TRIPS_OF_ONE = 1
-"""One statement in autocommit."""
 _ACTIVE = TransactionStatus.ACTIVE
 IN_TRANSACTION = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE})
 
@@ -91,6 +79,10 @@ class PostgresConnection(psycopg.Connection[Any]):
     It is in autocommit, so that one statement is one round trip. `transaction` puts its statements into a pipeline,
     which the server takes as one transaction up to the Sync at the end: also one round trip, however many statements.
     Results may be read once the block has ended.
+
+    Behind a pooler each transaction may run in another session of the server, and what is set in a session stays there
+    for whoever comes next. So there the settings go with each transaction and end with it, in the same round trip.
+    Nothing else of a session is used: no prepared statement, no LISTEN, no session lock, no temporary table.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -98,14 +90,39 @@ class PostgresConnection(psycopg.Connection[Any]):
         self.round_trips = 0
         self.superseded = 0
         self.cursor_factory = PostgresCursor
-        self._is_pipelined = False
         self.note: BatchNote | None = None
         """Of the batch that is being written, if the ledger notes it."""
+        self.doubts_settled = 0
+        """How many of the doubts of its pool it has been asked about."""
+        self.begin_statement = "BEGIN"
+        self._local_settings: str | None = None
+        self._is_pipelined = False
+        self._process_id = os.getpid()
+        self._hears = _listener(self.pgconn.socket)
+        _OF_THIS_PROCESS.add(self)
+
+    def __del__(self, *_arguments: Any) -> None:
+        if os.getpid() == self._process_id:  # that a parent's connection is open is no mistake of the child's
+            super().__del__()
+
+    def set_up(self, settings: Mapping[str, str]) -> None:
+        """Let these settings hold for every transaction: set once where the session is ours, else in each of them.
+
+        Behind a pooler (PgBouncer, Odyssey, RDS Proxy, …) the process that answers is not the one that was announced
+        when the connection was made.
+        """
+        register_array_dumpers(self)
+        announced = self.info.backend_pid
+        (answering, *_) = self.execute(
+            f"SELECT pg_backend_pid(), {_set(settings, 'pg_backend_pid() <> %(pid)s')}", {"pid": announced}
+        ).fetchone() or (announced,)
+        if answering != announced:
+            self._local_settings = f"SELECT {_set(settings, 'true')}"
+            self.begin_statement = f"BEGIN; {self._local_settings}"
 
     @property
     def in_transaction(self) -> bool:
-        # Outside of autocommit, BEGIN goes out with the first statement: there need not have been one yet.
-        return self._is_pipelined or not self.autocommit or self.pgconn.transaction_status in IN_TRANSACTION
+        return self._is_pipelined or self.pgconn.transaction_status in IN_TRANSACTION
 
     def note_sent(self) -> None:
         """A statement is sent: alone it is a round trip, and in a pipeline the Sync will be."""
@@ -130,17 +147,15 @@ class PostgresConnection(psycopg.Connection[Any]):
         """One transaction in one round trip: all statements of the block, or none.
 
         Inside a transaction that somebody else began, the statements of the block join that one.
-
-        Raises:
-            psycopg.OperationalError: the connection is lost; where the block has not begun, nothing was sent.
         """
-        self._refuse_if_lost()
         is_outermost = not self.in_transaction
         self._is_pipelined = True
         failure: BaseException | None = None
         try:
             with self.pipeline():
                 try:
+                    if is_outermost and self._local_settings is not None:
+                        self.execute(self._local_settings)
                     yield
                 except BaseException as error:  # noqa: BLE001  # raised below: psycopg would log that its Sync fails too
                     failure = error
@@ -162,19 +177,10 @@ class PostgresConnection(psycopg.Connection[Any]):
         with suppress(psycopg.Error):  # the server has refused a statement, or is gone: nothing is left to undo
             self.execute("ROLLBACK")
 
-    def _refuse_if_lost(self) -> None:
-        """A server that ended this connection while it lay in the pool has said so: hear it before anything is sent,
-        because afterwards nobody would know whether that arrived.
-        """
-        heard = poll()
-        heard.register(self.pgconn.socket, POLLIN)
-        while heard.poll(0):
-            self.pgconn.consume_input()
-
     @contextmanager
     def conversation(self) -> Iterator[None]:
         """A transaction whose statements are answered one by one: BEGIN, each of them, and COMMIT are round trips."""
-        self.autocommit = False
+        self.execute(self.begin_statement)
         try:
             yield
             self.commit()
@@ -182,9 +188,6 @@ class PostgresConnection(psycopg.Connection[Any]):
             if not self.closed:
                 self.rollback()
             raise
-        finally:
-            if not self.closed:
-                self.autocommit = True
 
     def execute(
         self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool = False
@@ -204,15 +207,36 @@ class PostgresConnection(psycopg.Connection[Any]):
         super().commit()
 
     def rollback(self) -> None:
+        if self.pgconn.transaction_status == TransactionStatus.IDLE:
+            return  # as for each connection that goes back to its pool
         if self.pgconn.transaction_status in IN_TRANSACTION:
             self.round_trips += 1
         super().rollback()
 
-    def _start_query(self) -> Any:
-        # BEGIN, which psycopg sends by itself before the first statement outside of autocommit.
-        if not self.autocommit and self.pgconn.transaction_status == TransactionStatus.IDLE:
-            self.round_trips += 1
-        yield from super()._start_query()
+    # -- trust ---------------------------------------------------------------------------------------------------------
+
+    def has_news(self) -> bool:
+        """Whether the server has said something unasked: most often that this connection is at its end."""
+        return self._hears(0.0)
+
+    def answers(self, seconds: float) -> bool:
+        """Whether it answers a question in time; one round trip. False leaves it fit for nothing but `close`."""
+        deadline = time.monotonic() + seconds
+        statuses = []
+        try:
+            self.pgconn.send_query(b"SELECT 1")
+            while True:
+                while self.pgconn.is_busy():
+                    if not self._hears(max(0.0, deadline - time.monotonic())):
+                        return False
+                    self.pgconn.consume_input()
+                if (result := self.pgconn.get_result()) is None:
+                    break
+                statuses.append(result.status)
+        except psycopg.Error:
+            return False
+        self.round_trips += 1
+        return statuses == [ExecStatus.TUPLES_OK]
 
 
 def _interrupt_behind(error: BaseException) -> BaseException | None:
@@ -223,86 +247,39 @@ def _interrupt_behind(error: BaseException) -> BaseException | None:
     return behind
 
 
-def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None]) -> Pools:
-    """One pool for reads and writes: readers do not wait for writers, so nothing is gained by keeping them apart.
+def _listener(descriptor: int) -> Callable[[float], bool]:
+    """Tells whether there is something to read, after waiting for it for some seconds."""
+    if not hasattr(select, "poll"):  # on Windows, where the other one knows no bound of descriptors
+        return lambda seconds: bool(select.select([descriptor], [], [], seconds)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda seconds: bool(poll.poll(1_000 * seconds))
 
-    It holds twice as many connections as this machine has cores, and one. More would only queue up inside the server
-    instead of here; where the database has more cores than this machine, one process does not keep them busy anyway
-    (https://github.com/brettwooldridge/HikariCP/wiki/About-Pool-Sizing).
+
+def _set(settings: Mapping[str, str], is_local: str) -> str:
+    """The expressions that set them, with one that says whether they end with the transaction."""
+    return ", ".join(f"set_config('{name}', '{value}', {is_local})" for name, value in settings.items())
+
+
+# -- forks -------------------------------------------------------------------------------------------------------------
+
+_OF_THIS_PROCESS: WeakSet[PostgresConnection] = WeakSet()
+"""A fork is about the process as a whole, and so is this."""
+
+
+def _let_go_of_the_parents() -> None:
+    """In the child of a fork: nothing that it does may reach the sockets that it shares with its parent.
+
+    Neither a statement, nor the Terminate message with which libpq closes a connection. And while the child had them
+    open, the server would not notice the death of the parent, whose locks would stay.
     """
-    ledger = PostgresLedger()
-    engine = _open_engine(url, settings, opened, ledger, connections=2 * (os.cpu_count() or 1) + 1)
-    return Pools(
-        "postgresql",
-        engine,
-        engine,
-        dialect=PGDialect_psycopg(paramstyle="format"),  # type: ignore[no-untyped-call]  # values by position, as operations bind them
-        round_trips_of_one=ROUND_TRIPS_OF_ONE,
-        ledger=ledger,
-        one_writer=False,
-    )
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for connection in _OF_THIS_PROCESS:
+        with suppress(psycopg.Error):  # it was closed
+            os.dup2(nowhere, connection.pgconn.socket, inheritable=False)
+    os.close(nowhere)
+    _OF_THIS_PROCESS.clear()
 
 
-def _open_engine(
-    url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None], ledger: Ledger, *, connections: int
-) -> Engine:
-    engine = create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        poolclass=QueuePool,
-        pool_size=connections,
-        max_overflow=0,
-        pool_timeout=settings.busy_timeout,
-        use_native_hstore=False,  # asking for its type would be a query for each connection
-        skip_autocommit_rollback=True,
-    )
-    arguments, options = engine.dialect.create_connect_args(url)
-    options.setdefault("connect_timeout", CONNECT_TIMEOUT_SECONDS)
-    options.setdefault("application_name", "perflab")
-    # An automatic PREPARE would be one more round trip at the sixth execution, and a name that poolers do not know; and
-    # where a pipeline fails before it, psycopg would go on to use a name that the server does not know.
-    options["prepare_threshold"] = None
-
-    @event.listens_for(engine, "do_connect")
-    def connect(_dialect: Any, _record: Any, _arguments: Any, _options: Any) -> PostgresConnection:
-        try:
-            connection = PostgresConnection.connect(*arguments, autocommit=True, **options)
-        except psycopg.Error as error:
-            raise connection_failure(error, url) from None  # the driver's own may quote what it was given
-        try:
-            with TypedErrors("setting up a connection"):
-                _set_up(connection, settings)
-                ledger.look(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: PostgresConnection, _record: Any) -> None:
-        connection.round_trips = 0  # what SQLAlchemy asked of its first connection is set-up too
-        opened(connection)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        # For a user's transaction, in which each statement is answered at once; psycopg sends BEGIN with the first.
-        connection.connection.dbapi_connection.autocommit = False
-
-    @event.listens_for(engine, "checkin")
-    def checked_in(connection: PostgresConnection | None, _record: Any) -> None:
-        if connection is not None and not connection.closed and not connection.autocommit:
-            connection.autocommit = True
-
-    return engine
-
-
-def _set_up(connection: PostgresConnection, settings: PoolSettings) -> None:
-    register_array_dumpers(connection)
-    version = connection.info.server_version
-    if version < MINIMUM_VERSION:
-        raise DatabaseUnusable(
-            f"the server is PostgreSQL {version // 10_000}: perflab needs {MINIMUM_VERSION // 10_000} or newer; "
-            "upgrade it, or use another server"
-        )
-    if settings.durability == "full":
-        connection.execute("SET synchronous_commit = on")
-    connection.execute(f"SET lock_timeout = {round(settings.busy_timeout * 1_000)}")
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_let_go_of_the_parents)

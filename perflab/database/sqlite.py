@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,10 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool
 
+from perflab.database.connections import Connections
 from perflab.database.failures import TypedErrors
 from perflab.database.ledger import NoLedger
-from perflab.database.operation import DriverConnection
-from perflab.database.pools import Durability, Pools, PoolSettings
+from perflab.database.pools import Durability, Pool, Pools, PoolSettings
 from perflab.database.recorder import StatementRecorder
 from perflab.errors import DatabaseUnusable, InvalidInput
 
@@ -182,39 +182,35 @@ def is_memory(url: URL) -> bool:
     return url.database in (None, "", ":memory:", "file:", "file::memory:") or url.query.get("mode") == "memory"
 
 
-def open_pools(url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None]) -> Pools:
+def open_pools(url: URL, settings: PoolSettings, connections: Connections) -> Pools:
     """One connection that writes, and some that read.
 
     SQLite has one writer anyway, and waiting for it in the pool is fair and wakes at once, where waiting in the file's
-    busy handler polls.
+    busy handler polls. Readers wait for nobody; more of them than cores gain nothing, and each may hold a page cache of
+    64 MiB.
     """
     check_path(url)
-    writer = _open_engine(url, settings, opened, connections=1, read_only=False)
-    if is_memory(url):
-        reader = writer  # every connection would be a database of its own
-    else:
-        reader = _open_engine(url, settings, opened, connections=READING_CONNECTIONS, read_only=True)
-    return Pools(
-        "sqlite",
-        writer,
-        reader,
-        writer.dialect,
-        round_trips_of_one=ROUND_TRIPS_OF_ONE,
-        ledger=NoLedger(),
-        one_writer=True,
-    )
+    engine = _open_engine(url, settings, connections, size=1, read_only=False)
+    advice = "make transactions shorter, or raise busy_timeout"
+    writer = Pool(engine, size=1, timeout=settings.busy_timeout, advice=advice, one_writer=True)
+    reader = writer
+    if not is_memory(url):  # where every connection would be a database of its own
+        size = settings.pool_size or READING_CONNECTIONS
+        engine = _open_engine(url, settings, connections, size=size, read_only=True)
+        reader = Pool(engine, size=size, timeout=settings.busy_timeout)
+    dialect = engine.dialect
+    return Pools("sqlite", writer, reader, dialect, round_trips_of_one=ROUND_TRIPS_OF_ONE, ledger=NoLedger())
 
 
-def _open_engine(
-    url: URL, settings: PoolSettings, opened: Callable[[DriverConnection], None], *, connections: int, read_only: bool
-) -> Engine:
-    """An engine over a pool of at most `connections` counted connections.
+def _open_engine(url: URL, settings: PoolSettings, connections: Connections, *, size: int, read_only: bool) -> Engine:
+    """An engine over a pool of at most `size` counted connections.
 
     Each transaction of a writing engine starts with `BEGIN`. A reading engine sends none; each SELECT is its own
     snapshot.
     """
     busy_timeout = settings.busy_timeout
-    engine = create_engine(url, poolclass=QueuePool, pool_size=connections, max_overflow=0, pool_timeout=busy_timeout)
+    engine = create_engine(url, poolclass=QueuePool, pool_size=size, max_overflow=0, pool_timeout=busy_timeout)
+    connections.follow(engine)
     (path, *_), options = engine.dialect.create_connect_args(url)
 
     @event.listens_for(engine, "do_connect")
@@ -237,11 +233,6 @@ def _open_engine(
                 connection.close()
                 raise
             return connection
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: SQLiteConnection, _record: Any) -> None:
-        connection.round_trips = 0  # what SQLAlchemy asked of its first connection is set-up too
-        opened(connection)
 
     if not read_only:
 

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from perflab.database.connection_failures import connection_failure
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
-from perflab.errors import DatabaseUnusable, InvalidInput, PerflabError, TransientError
+from perflab.errors import DatabaseUnusable, InvalidInput, PerflabError, TooManyConnections, TransientError
 from perflab.lab.network.address import TcpAddress
 from perflab.lab.network.postgres_url import server_address, url_through
 from tests.database.server_places import place_for_a_server
@@ -30,7 +30,7 @@ def refusal_of(url: str) -> str:
     """What opening it says: one sentence of one line for people, without the password."""
     with pytest.raises(PerflabError) as caught:
         Database.open(url)
-    assert type(caught.value) in (DatabaseUnusable, InvalidInput)
+    assert type(caught.value) in (DatabaseUnusable, InvalidInput, TooManyConnections)
     said = str(caught.value)
     assert "\n" not in said
     assert PASSWORD not in "".join(traceback.format_exception(caught.value))
@@ -63,7 +63,11 @@ def tcp_url() -> Iterator[str]:
         ({"database": "none"}, 'database "none" does not exist', r"create it \(createdb\), or correct the name"),
         ({"database": "private"}, 'permission denied for database "private"', "ask its owner for GRANT CONNECT"),
         ({"database": "shut"}, "not currently accepting connections", "ALLOW_CONNECTIONS true"),
-        ({"username": "crowd"}, 'too many connections for role "crowd"', "close other connections, or raise the limit"),
+        (
+            {"username": "crowd"},
+            'too many connections for role "crowd"',
+            "close other connections, open databases with a smaller pool_size, put PgBouncer in between, or raise",
+        ),
         ({"username": "barred"}, 'role "barred" is not permitted to log in', "give that role the right"),
         ({"query": {"sslmode": "require"}}, "server does not support SSL", "check that the server speaks TLS"),
     ],

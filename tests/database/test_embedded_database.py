@@ -111,7 +111,7 @@ def test_two_that_open_at_once_make_the_database_once(directory: Path, start_pyt
 
 
 def test_a_failed_open_lets_go_of_the_server(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("perflab.database.postgresql.MINIMUM_VERSION", 990_000)
+    monkeypatch.setattr("perflab.database.postgresql_pools.MINIMUM_VERSION", 990_000)
     with pytest.raises(DatabaseUnusable, match="perflab needs 99 or newer"):
         Database.open(f"postgresql+embedded:///{directory}")
     assert processes_of(directory) == set()

@@ -38,7 +38,7 @@ def in_thread() -> Iterator[Callable[..., Future[Any]]]:
 @pytest.fixture
 def reading_through(db: Database, queue: Queue) -> Iterator[Queue]:
     """The queue of somebody whose server finds jobs by reading through the table, in the order of their places."""
-    url = make_url(db._pools.writer.url).update_query_dict(
+    url = make_url(db._pools.writer.engine.url).update_query_dict(
         {"options": "-c enable_indexscan=off -c enable_bitmapscan=off -c enable_indexonlyscan=off"}
     )
     with Database.open(url.set(drivername="postgresql").render_as_string(), busy_timeout=A_MINUTE) as opened:
@@ -177,7 +177,7 @@ def test_a_lease_that_was_given_up_meanwhile_holds_no_more(
 
 def test_a_wait_for_another_transaction_ends_with_a_passing_error(queue: Queue) -> None:
     jobs = claimed(queue)
-    with Database.open(queue.db._pools.writer.url.render_as_string(), busy_timeout=0.05) as impatient:
+    with Database.open(queue.db._pools.writer.engine.url.render_as_string(), busy_timeout=0.05) as impatient:
         theirs: Queue = PriorityQueue(impatient, queue.name, now=queue._clock)
         with queue.db.transaction() as connection:
             lock(connection, jobs[4].id)
