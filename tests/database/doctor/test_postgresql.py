@@ -205,11 +205,11 @@ def test_what_is_missing_for_statement_statistics_is_told(state: tuple[Any, Any,
 
 
 def test_a_connection_lost_during_the_look_is_one_line(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lose(*_arguments: object) -> Check:
-        execute(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'perflab'")
-        return Check("clock", Verdict.OK, "")
+    def lose(database: Database) -> Check:
+        database.fetch("SELECT pg_terminate_backend(pg_backend_pid())")
+        raise AssertionError("the connection is not lost")
 
-    monkeypatch.setattr(look, "_clock", lose)
+    monkeypatch.setattr(look, "_schema", lose)
     last = examine(url).checks[-1]
     assert (last.name, last.verdict) == ("look", Verdict.FAILURE)
     assert "\n" not in last.finding
