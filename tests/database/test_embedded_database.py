@@ -115,7 +115,7 @@ def test_a_failed_open_lets_go_of_the_server(directory: Path, monkeypatch: pytes
     with pytest.raises(DatabaseUnusable, match="perflab needs 99 or newer"):
         Database.open(f"postgresql+embedded:///{directory}")
     assert processes_of(directory) == set()
-    monkeypatch.setattr("perflab.database.postgresql.open_pools", lambda *_arguments: 1 / 0)
+    monkeypatch.setattr("perflab.database.postgresql_pools.open_pools", lambda *_arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         Database.open(f"postgresql+embedded:///{directory}")
     assert processes_of(directory) == set()
