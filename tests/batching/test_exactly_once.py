@@ -284,7 +284,7 @@ def test_the_inserter_writes_each_row_once(
                 proxy.arm(random.choice(modes), when=AfterBytes(random.randrange(1, 1_500)))
             inserter.add({"n": 13 if n == 1_234 else n})
     report = inserter.close()
-    assert len(proxy.fired) > 5
+    assert len(proxy.fired) >= 5
     assert [(n, type(error)) for n, error in rejected] == [(13, RejectedRow)]
     assert (report.delivered, report.rejected) == (1_999, 1)
     assert numbers(perflab_url) == [n for n in range(100, 2_100) if n != 1_234]
