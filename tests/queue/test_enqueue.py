@@ -44,6 +44,14 @@ def test_each_job_gets_its_own_id_in_order(queue: Queue, jobs: int) -> None:
     assert ids == sorted(ids)
 
 
+def test_ids_are_right_where_others_draw_some_in_between(queue: Queue) -> None:
+    if queue.db.engine_name == "postgresql":
+        with queue.db.transaction() as connection:
+            connection.exec_driver_sql("ALTER SEQUENCE perflab_jobs_id_seq INCREMENT BY 3")
+    ids = queue.bulk_enqueue(NewJob(number) for number in range(200))
+    assert payloads_by_id(queue) == {job_id: str(number) for number, job_id in enumerate(ids)}
+
+
 def test_ids_are_right_after_deletes_and_rollbacks_and_never_come_back(queue: Queue) -> None:
     first = queue.bulk_enqueue([NewJob(number) for number in range(120)])
     queue.cancel(first[60:])
