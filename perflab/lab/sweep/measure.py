@@ -19,6 +19,7 @@ from perflab.lab.statistics.percentiles import percentile
 from perflab.lab.statistics.warmup import mser5
 from perflab.lab.sweep.fresh import FreshDatabase
 from perflab.lab.sweep.plan import Cell, Mode
+from perflab.lab.sweep.sizings import sizing_named
 from perflab.lab.sweep.subject import IngestService, Submission
 from perflab.lab.sweep.target import Target
 from perflab.lab.workloads.trace import TraceEvent
@@ -112,7 +113,8 @@ def _measure(fresh: FreshDatabase, service: IngestService, cell: Cell, part: Sli
             flushes.append(event)
 
     fresh.settle()
-    with RequestBatcher(fresh.measured, cell.batch_size, cell.flush_interval) as batcher:
+    sizing = sizing_named(cell.sizing, cell.latency_target)
+    with RequestBatcher(fresh.measured, cell.batch_size, cell.flush_interval, sizing=sizing) as batcher:
         for submission in warm_up:
             batcher.submit(submission.operation, submission.item)
         batcher.flush()

@@ -14,7 +14,9 @@ from perflab.database.pools import Durability
 from perflab.database.values import check_integer, check_number
 from perflab.errors import InvalidInput
 from perflab.lab.network.link import MAX_ROUND_TRIP_SECONDS
+from perflab.lab.sweep.sizings import SizingName
 from perflab.lab.workloads.records import Source
+from perflab.lab.workloads.request_traces import ArrivalsName
 from perflab.version import __version__
 
 Engine = Literal["sqlite", "postgresql"]
@@ -44,9 +46,15 @@ class Cell:
     added_latency: float | None = None
     """Seconds of round trip that a proxy adds. 0 goes through the same proxy, so that only the latency differs; None
     goes to the server directly."""
+    sizing: SizingName = "fixed"
+    """What sizes the batches. Where it is not "fixed", batch size and flush interval are only its bounds."""
+    latency_target: float = 0.0
+    """Seconds, for a sizing that is not "fixed"."""
 
     def __str__(self) -> str:
         setting = f"{self.mode}, batch size {self.batch_size:,}, flush interval {self.flush_interval * 1_000:g} ms"
+        if self.sizing != "fixed":
+            setting = f"{self.mode}, {self.sizing}, latency target {self.latency_target * 1_000:g} ms"
         return setting if self.added_latency is None else f"{setting}, {self.added_latency * 1_000:g} ms added"
 
 
@@ -64,6 +72,7 @@ _NOT_OF_A_VISIT = frozenset(
     {
         *("name", "blocks", "closed_loop_batch_sizes", "replay_batch_sizes"),
         *("replay_flush_intervals", "added_latencies"),
+        *("sizings", "sizing_batch_size", "sizing_flush_interval", "latency_target"),
     }
 )
 """What a plan says about its extent. What a visit has of it stands in its cell."""
@@ -83,6 +92,11 @@ class SweepPlan:
         closed_loop_batch_sizes: Items; each is measured as fast as possible, with `closed_loop_flush_interval`.
         replay_batch_sizes: Items; each is replayed with each of `replay_flush_intervals` (seconds).
         closed_loop_flush_interval: Seconds; long enough that full batches decide, short enough that the rest leaves.
+        sizings: Names of sizing policies; each is measured in each mode that has a batch size.
+        sizing_batch_size: Items, their bound.
+        sizing_flush_interval: Seconds, their bound.
+        latency_target: Seconds, what they are to keep within.
+        arrivals: When the items of a replay come: as the flights did, or as the requests of another trace did.
         blocks: Complete blocks: each visits every cell once, in an order of its own.
         seed: Of the orders and of the slices of the trace.
         closed_loop_items: Least items of a closed-loop visit; a visit has at least 20 batches where the trace allows.
@@ -104,6 +118,11 @@ class SweepPlan:
     replay_batch_sizes: tuple[int, ...] = ()
     replay_flush_intervals: tuple[float, ...] = ()
     closed_loop_flush_interval: float = 0.050
+    sizings: tuple[SizingName, ...] = ()
+    sizing_batch_size: int = 5_000
+    sizing_flush_interval: float = 0.010
+    latency_target: float = 0.020
+    arrivals: ArrivalsName = "flights"
     blocks: int = 6
     seed: int = 20130705
     closed_loop_items: int = 2_000
@@ -116,7 +135,13 @@ class SweepPlan:
     def __post_init__(self) -> None:
         for size in (*self.closed_loop_batch_sizes, *self.replay_batch_sizes):
             check_integer(size, "a batch size", low=1, high=1_000_000)
-        for interval in (*self.replay_flush_intervals, self.closed_loop_flush_interval):
+        check_integer(self.sizing_batch_size, "sizing_batch_size", low=1, high=1_000_000)
+        check_number(self.latency_target, "latency_target", above_low=True)
+        for interval in (
+            *self.replay_flush_intervals,
+            self.closed_loop_flush_interval,
+            self.sizing_flush_interval,
+        ):
             check_number(interval, "a flush interval", high=60.0)
         check_integer(self.blocks, "blocks", low=1, high=1_000)
         check_integer(self.seed, "seed", low=0)
@@ -128,10 +153,14 @@ class SweepPlan:
             ("engine", self.engine, Engine),
             ("source", self.source, Source),
             ("durability", self.durability, Durability),
+            ("arrivals", self.arrivals, ArrivalsName),
+            *(("a sizing", sizing, SizingName) for sizing in self.sizings),
         )
         for name, value, kind in choices:
             if value not in get_args(kind):
                 raise InvalidInput(f"{name} is {value!r}: use one of {', '.join(map(repr, get_args(kind)))}")
+        if "fixed" in self.sizings:
+            raise InvalidInput("sizings holds 'fixed': fixed settings are given by batch size and flush interval")
         for latency in self.added_latencies:
             check_number(latency, "an added latency", high=MAX_ROUND_TRIP_SECONDS)
         if self.added_latencies and self.engine == "sqlite":
@@ -157,7 +186,24 @@ class SweepPlan:
             for size in self.replay_batch_sizes
             for interval in self.replay_flush_intervals
         ]
-        return (*closed, *replayed)
+        adaptive = [
+            Cell(
+                mode,
+                self.sizing_batch_size,
+                self.sizing_flush_interval,
+                latency,
+                sizing=sizing,
+                latency_target=self.latency_target,
+            )
+            for mode, sizes in (
+                (Mode.CLOSED_LOOP, self.closed_loop_batch_sizes),
+                (Mode.REPLAY, self.replay_batch_sizes),
+            )
+            if sizes
+            for latency in latencies
+            for sizing in self.sizings
+        ]
+        return (*closed, *replayed, *adaptive)
 
     def at(self, added_latency: float) -> SweepPlan:
         """The part of this plan with one added latency: its visits are those of the whole, and found under their keys.

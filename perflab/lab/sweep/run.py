@@ -26,6 +26,7 @@ from perflab.lab.sweep.store import ResultsStore
 from perflab.lab.sweep.subject import ingest_events, watch_names
 from perflab.lab.sweep.target import open_target
 from perflab.lab.workloads.flights import load_flights
+from perflab.lab.workloads.request_traces import request_arrivals
 from perflab.lab.workloads.trace import TraceEvent
 
 FULL_BATCHES = 20
@@ -122,11 +123,12 @@ class Slices:
         self._plan = plan
         self._events = events
         self._seconds = np.array([(event.at - events[0].at).total_seconds() for event in events])
+        self._arrivals = np.empty(0) if plan.arrivals == "flights" else request_arrivals(plan.arrivals)
         self._answers: dict[tuple[int, Mode, int], int] = {}
 
     def of(self, visit: Visit) -> Slice:
         if visit.cell.mode is Mode.REPLAY:
-            return self._replay(visit.block)
+            return self._replay(visit.block) if self._plan.arrivals == "flights" else self._requests(visit.block)
         return self._closed_loop(visit)
 
     def check_same_answer(self, visit: Visit, checksum: int) -> None:
@@ -186,3 +188,24 @@ class Slices:
         first, end = np.searchsorted(self._seconds, [begin, begin + stretch])
         offsets = (self._seconds[first:end] - begin) / plan.speed_up
         return Slice(self._events[first - warm_up : first], self._events[first:end], offsets)
+
+    def _requests(self, block: int) -> Slice:
+        """The events of the flights, at the times of a stretch of another trace; another stretch for each block."""
+        plan = self._plan
+        arrivals = self._arrivals
+        stretch = plan.replay_seconds * plan.speed_up
+        if arrivals[-1] < stretch:
+            raise InvalidInput(
+                f"the trace {plan.arrivals!r} has {arrivals[-1]:,.0f} s, too few to replay {plan.replay_seconds:g} s "
+                f"at a speed-up of {plan.speed_up:,g}: lower one of them"
+            )
+        begin = Random(f"{plan.seed}/{block}/requests").uniform(0.0, float(arrivals[-1]) - stretch)
+        first, end = np.searchsorted(arrivals, [begin, begin + stretch])
+        warm_up, items = plan.warm_up_items, int(end - first)
+        if items < samples_needed(0.99) or warm_up + items > len(self._events):
+            raise InvalidInput(
+                f"a replay of {plan.replay_seconds:g} s of {plan.arrivals!r} at a speed-up of {plan.speed_up:,g} holds "
+                f"{items:,} requests: a p99 needs {samples_needed(0.99):,}, and there are {len(self._events):,} events"
+            )
+        offsets = (arrivals[first:end] - begin) / plan.speed_up
+        return Slice(self._events[:warm_up], self._events[warm_up : warm_up + items], offsets)

@@ -20,7 +20,7 @@ from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.measure import Flush, Measurement
 from perflab.lab.sweep.plan import SweepPlan, Visit
 
-STORE_VERSION = 2
+STORE_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE perflab_store (version INTEGER NOT NULL);
@@ -41,6 +41,8 @@ CREATE TABLE visits (
     batch_size INTEGER NOT NULL,
     flush_interval DOUBLE NOT NULL,
     added_latency DOUBLE,
+    sizing VARCHAR NOT NULL,
+    latency_target DOUBLE NOT NULL,
     items INTEGER NOT NULL,
     seconds DOUBLE NOT NULL,
     writer_seconds DOUBLE NOT NULL,
@@ -162,6 +164,8 @@ class ResultsStore:
             "batch_size": visit.cell.batch_size,
             "flush_interval": visit.cell.flush_interval,
             "added_latency": visit.cell.added_latency,
+            "sizing": visit.cell.sizing,
+            "latency_target": visit.cell.latency_target,
             **{name: getattr(measurement, name) for name in _FIGURES},
             "measured_at": datetime.now(UTC),
         }

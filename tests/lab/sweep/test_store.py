@@ -80,7 +80,7 @@ def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     ResultsStore(path).close()
     with duckdb.connect(str(path)) as connection:
         connection.execute("UPDATE perflab_store SET version = 0")
-    with pytest.raises(StoreError, match="has version 0, and this perflab reads version 2: start a new store"):
+    with pytest.raises(StoreError, match="has version 0, and this perflab reads version 3: start a new store"):
         ResultsStore(path)
 
 
