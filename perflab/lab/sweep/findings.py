@@ -30,7 +30,7 @@ class Findings:
 
     Raises:
         StoreError: visits of the plan are missing: run the sweep first.
-        InvalidInput: the plan has several added latencies, and each has findings of its own.
+        InvalidInput: the plan has several added latencies, and each has findings of its own, or sizing policies.
     """
 
     def __init__(self, plan: SweepPlan, store: ResultsStore) -> None:
@@ -39,6 +39,8 @@ class Findings:
                 f"the sweep {plan.name!r} adds {len(plan.added_latencies)} latencies: take the findings of one, with "
                 "plan.at(…)"
             )
+        if plan.sizings:
+            raise InvalidInput(f"the sweep {plan.name!r} measures sizing policies: take its SizingFindings")
         self.plan = plan
         self.visits: pd.DataFrame = store.visits(plan)
         planned = sum(1 for _ in plan.visits())
