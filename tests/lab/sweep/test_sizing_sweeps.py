@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,17 @@ class KnownPolicies(KnownCost):
         )
 
 
-@pytest.fixture
-def findings(store: ResultsStore) -> SizingFindings:
-    plans = {plan.name: plan for plan in (REPLAY, CAPACITY)}
-    for plan in plans.values():
-        run_sweep(plan, store, progress=False, measure_cell=KnownPolicies())
-    return SizingFindings(plans, store)
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResultsStore]:
+    with ResultsStore(tmp_path_factory.mktemp("policies") / "results.duckdb") as opened:
+        for plan in (REPLAY, CAPACITY):
+            run_sweep(plan, opened, progress=False, measure_cell=KnownPolicies())
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def findings(measured: ResultsStore) -> SizingFindings:
+    return SizingFindings({plan.name: plan for plan in (REPLAY, CAPACITY)}, measured)
 
 
 # -- plans -------------------------------------------------------------------------------------------------------------
@@ -137,11 +142,11 @@ def test_a_policy_is_measured_with_right_answers(sizing: Any) -> None:
     events = ingest_events(load_flights("week"))
     visit = next(visit for visit in plan.visits() if visit.cell.sizing == sizing)
     part = Slices(plan, events).of(visit)
-    measured = measure(visit.cell, part, watch_names(events), SQLiteTarget("normal"))
-    assert measured.items == len(part.measured)
-    assert sum(flush.items for flush in measured.flushes) == measured.items
-    assert {flush.cause for flush in measured.flushes} <= {"count", "idle", "age", "barrier"}
-    assert len({flush.items for flush in measured.flushes}) > 1
+    result = measure(visit.cell, part, watch_names(events), SQLiteTarget("normal"))
+    assert result.items == len(part.measured)
+    assert sum(flush.items for flush in result.flushes) == result.items
+    assert {flush.cause for flush in result.flushes} <= {"count", "idle", "age", "barrier"}
+    assert len({flush.items for flush in result.flushes}) > 1
 
 
 def test_events_of_the_flights_come_at_the_times_of_another_trace(
@@ -161,11 +166,8 @@ def test_events_of_the_flights_come_at_the_times_of_another_trace(
     assert len(first.warm_up) == plan.warm_up_items
     assert second.offsets is not None
     assert first.offsets[0] != second.offsets[0], "another block takes another stretch"
-    for change, message in (
-        ({"speed_up": 1_000.0}, "too few to replay 1 s at a speed-up of 1,000"),
-        ({"speed_up": 5.0}, "a p99 needs 1,000"),
-    ):
-        short = replace(plan, **change)
+    for speed_up, message in ((1_000.0, "too few to replay 1 s at a speed-up of 1,000"), (5.0, "a p99 needs 1,000")):
+        short = replace(plan, speed_up=speed_up)
         with pytest.raises(InvalidInput, match=message):
             Slices(short, ingest_events(load_flights("week"))).of(next(short.visits()))
 
@@ -214,6 +216,6 @@ def test_loads_that_are_not_measured_are_missed(store: ResultsStore) -> None:
         SizingFindings({"flights": REPLAY}, store)
 
 
-def test_findings_of_fixed_settings_refuse_policies(findings: SizingFindings, store: ResultsStore) -> None:
+def test_findings_of_fixed_settings_refuse_policies(measured: ResultsStore) -> None:
     with pytest.raises(InvalidInput, match="take its SizingFindings"):
-        Findings(REPLAY, store)
+        Findings(REPLAY, measured)
