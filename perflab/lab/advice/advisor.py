@@ -89,7 +89,7 @@ class DatabaseAdvisor:
         look = _Look(self._database, self._thresholds, known, wanted or set(known))
         everything = [
             *workload.recorded(recorded),
-            *workload.given(statements),
+            *workload.given(statements, self._database.engine_name),
             *workload.remembered(self._database, limit=STATEMENTS_AT_MOST),
             *workload.own(self._database, known),
         ]

@@ -18,6 +18,7 @@ from perflab.lab.advice.plan import Plan, StepKind
 from perflab.lab.advice.rows_in_hand import RowsInHand, columns_without_index, take_rows
 from perflab.lab.advice.scratch import CannotMeasure, Scratch, ScratchCopy, ScratchLimits, open_scratch
 from perflab.lab.advice.statement import Statement
+from perflab.lab.advice.table_facts import TableFacts
 from perflab.lab.bench.comparison import Arm, Comparison, ComparisonResult, compare
 
 BEFORE, AFTER = "before", "after"
@@ -94,6 +95,8 @@ def _measure(scratch: Scratch, finding: Finding, proposal: Proposal, settings: P
     facts, statement = finding.table, finding.statement
     copies = {BEFORE: scratch.before, AFTER: scratch.after}
     ((rows,),) = scratch.before.execute(f"SELECT count(*) FROM {scratch.before.table(facts.name)}")  # noqa: S608  # quoted
+    if not rows:
+        raise CannotMeasure("the copy of the table is empty")
     plans: list[Plan] = []
     comparisons: list[Comparison] = []
     if proposal.measure is Measure.STATEMENT:
@@ -105,9 +108,7 @@ def _measure(scratch: Scratch, finding: Finding, proposal: Proposal, settings: P
                 proposal.measure, lambda name: _statement_arm(name, copies[name], statement, facts.name, settings)
             )
         )
-    columns = proposal.change.index_columns or columns_without_index(facts)
-    hands = {name: take_rows(copy, facts, columns) for name, copy in copies.items()}
-    comparisons += _write_comparisons(copies, hands, proposal, facts.name, settings)
+    comparisons += _write_comparisons(copies, facts, rows, proposal, settings)
     if not comparisons:
         raise CannotMeasure("every column of the table is in an index, so that no update is cheap")
     results = compare(comparisons, blocks=settings.blocks, seed=settings.seed, visited=settings.visited)
@@ -137,29 +138,25 @@ def is_gain(measured: Measured) -> bool:
 
 
 def _write_comparisons(
-    copies: dict[str, ScratchCopy],
-    hands: dict[str, RowsInHand],
-    proposal: Proposal,
-    table: str,
-    settings: ProofSettings,
+    copies: dict[str, ScratchCopy], facts: TableFacts, rows: int, proposal: Proposal, settings: ProofSettings
 ) -> list[Comparison]:
-    def rewritten(name: str, *, update: bool, commits: int = 0) -> Arm:
-        return WriteArm(name, copies[name], hands[name], table, settings.clock, update=update, commits=commits)
-
-    has_update = hands[BEFORE].update != ""
-    if proposal.measure is Measure.UPDATES:
-        return [_comparison(proposal.measure, lambda name: rewritten(name, update=True))] if has_update else []
-    if proposal.measure is Measure.COMMITS:
-        return (
-            [_comparison(proposal.measure, lambda name: rewritten(name, update=True, commits=COMMITS))]
-            if has_update
-            else []
-        )
-    if not proposal.change.index_columns:
+    """Writes as what should become faster, or as what has to pay for it."""
+    change, measure = proposal.change, proposal.measure
+    if measure is Measure.STATEMENT and not change.index_columns:
         return []
-    comparisons = [_comparison("inserts", lambda name: rewritten(name, update=False))]
-    if has_update:
-        comparisons.append(_comparison("updates of indexed columns", lambda name: rewritten(name, update=True)))
+    columns = change.index_columns or columns_without_index(facts)
+    hands = {name: take_rows(copy, facts, rows, columns) for name, copy in copies.items()}
+
+    def arm(name: str, *, update: bool, commits: int = 0) -> Arm:
+        return WriteArm(name, copies[name], hands[name], facts.name, settings.clock, update=update, commits=commits)
+
+    comparisons = []
+    if measure is Measure.STATEMENT:
+        comparisons.append(_comparison("inserts", lambda name: arm(name, update=False)))
+    if hands[BEFORE].update:
+        what = "updates of indexed columns" if measure is Measure.STATEMENT else measure
+        commits = COMMITS if measure is Measure.COMMITS else 0
+        comparisons.append(_comparison(what, lambda name: arm(name, update=True, commits=commits)))
     return comparisons
 
 

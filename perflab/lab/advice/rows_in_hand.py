@@ -29,18 +29,19 @@ class RowsInHand:
     update: str
 
 
-def take_rows(copy: ScratchCopy, facts: TableFacts, update_columns: tuple[str, ...]) -> RowsInHand:
+def take_rows(copy: ScratchCopy, facts: TableFacts, rows: int, update_columns: tuple[str, ...]) -> RowsInHand:
     """Sample rows that lie evenly in the table; the same ones in both copies.
 
     Args:
         copy: where.
         facts: of the table.
+        rows: that the copy of it has; at least one.
         update_columns: what an update is to change; those that a unique index has are left out, because the values
             of other rows would not fit there.
     """
     table, sample, turned = copy.table(facts.name), copy.table(SAMPLE), copy.table(TURNED)
     columns = ", ".join(map(quoted, facts.columns))
-    step = max(facts.rows // ROWS, 1)
+    step = max(rows // ROWS, 1)
     # All names are quoted, and placeholders cannot stand for them.
     copy.execute(
         f"CREATE TABLE {sample} AS "  # noqa: S608
@@ -48,14 +49,15 @@ def take_rows(copy: ScratchCopy, facts: TableFacts, update_columns: tuple[str, .
         f"SELECT {copy.row_key} AS perflab_row, row_number() OVER () AS perflab_number, {columns} FROM {table}"
         f") AS numbered WHERE (perflab_number - 1) % {step} = 0 LIMIT {ROWS}"
     )
-    ((rows,),) = copy.execute(f"SELECT count(*) FROM {sample}")  # noqa: S608
+    ((taken,),) = copy.execute(f"SELECT count(*) FROM {sample}")  # noqa: S608
     unique = {column for index in facts.indexes if index.unique for column in index.columns}
     changed = [quoted(column) for column in update_columns if column in facts.columns and column not in unique]
     if changed:
         copy.execute(
             f"CREATE TABLE {turned} AS "  # noqa: S608
             f"SELECT this.perflab_row, {', '.join(f'other.{column}' for column in changed)} "
-            f"FROM {sample} AS this JOIN {sample} AS other ON other.perflab_number = (this.perflab_number + 1) % {rows}"
+            f"FROM {sample} AS this JOIN {sample} AS other "
+            f"ON other.perflab_number = (this.perflab_number + 1) % {taken}"
         )
     in_sample = f"{copy.row_key} IN (SELECT perflab_row FROM {sample})"  # noqa: S608
     if copy.row_key == "ctid":  # an array is a list of places to look at; a sub-select could be joined by a scan
@@ -67,7 +69,7 @@ def take_rows(copy: ScratchCopy, facts: TableFacts, update_columns: tuple[str, .
         f"WHERE this.{copy.row_key} = turned.perflab_row"
     )
     return RowsInHand(
-        rows,
+        taken,
         delete=f"DELETE FROM {table} WHERE {in_sample}",  # noqa: S608
         insert=f"INSERT INTO {table} ({columns}) {override}SELECT {columns} FROM {sample}",  # noqa: S608
         update=update if changed else "",

@@ -7,9 +7,11 @@ own plan is asked which tables it would touch before anything is run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, cast
 from uuid import uuid4
+
+import psycopg
 
 from perflab.database.database import Database
 from perflab.database.failures import TypedErrors
@@ -57,7 +59,7 @@ class PostgresCopy:
             )
             yield
         except BaseException:
-            if not self._connection.is_broken:
+            with suppress(psycopg.Error):  # the first error is the one that counts
                 self.execute("ROLLBACK")
             raise
         self.execute("COMMIT" if commit else "ROLLBACK")
@@ -88,14 +90,12 @@ def postgresql_scratch(
     relations = sorted(finding.plan.relations) if finding.plan else [(finding.table.schema, finding.table.name)]
     with ExitStack() as stack:
         stack.enter_context(TypedErrors("measuring in a scratch copy"))
-        keeper = stack.enter_context(database.writing_connection())
+        keeper = stack.enter_context(_connection(database))
         stack.callback(_unlock, keeper)
         _drop_leftovers(keeper)
         schemas = [f"{PREFIX}{uuid4().hex[:12]}_{name}" for name in ("before", "after")]
         stack.callback(_drop, database, schemas)
-        before, after = (
-            _Builder(stack.enter_context(database.writing_connection()), schema, finding) for schema in schemas
-        )
+        before, after = (_Builder(stack.enter_context(_connection(database)), schema, finding) for schema in schemas)
         for builder in (before, after):
             # Held for as long as this session lives: so the next run knows what a killed one has left.
             keeper.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (builder.schema,))
@@ -109,6 +109,22 @@ def postgresql_scratch(
         for sql in () if proposal.change.before_rows else proposal.change.sql_in_scratch(after.table):
             after.copy.execute(sql)
         yield Scratch(before.copy, after.copy)
+
+
+@contextmanager
+def _connection(database: Database) -> Iterator[DriverConnection]:
+    """A connection of the pool, closed after an error or Ctrl-C: it may be in the middle of a transaction.
+
+    The next user of it would not know, and what he does would be rolled back in the end.
+    """
+    with database.writing_connection() as connection:
+        try:
+            yield connection
+        except CannotMeasure:
+            raise  # in an orderly way
+        except BaseException:
+            cast("psycopg.Connection[Any]", connection).close()
+            raise
 
 
 class _Builder:

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,7 +50,8 @@ class SQLiteCopy:
         try:
             yield
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            with suppress(sqlite3.Error):  # the first error is the one that counts
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT" if commit else "ROLLBACK")
 

@@ -19,6 +19,8 @@ OWN_PACKAGES = {"perflab.queue": "perflab_jobs", "perflab.scheduler": "perflab_w
 """Whose statements, and a table that is there when they are used."""
 ROWS_OF_A_LIMIT = 10
 """What a LIMIT is taken to be where its value is not known."""
+FARTHEST_ROW = 100_000
+"""The middle of a huge table would take long to come to."""
 
 
 def recorded(statements: Iterable[RecordedStatement]) -> Iterator[Statement]:
@@ -27,8 +29,11 @@ def recorded(statements: Iterable[RecordedStatement]) -> Iterator[Statement]:
         yield Statement(each.sql, Source.RECORDED, parameters=each.parameters, calls=each.calls, seconds=each.seconds)
 
 
-def given(sql: Iterable[str]) -> Iterator[Statement]:
-    return (Statement(each.strip().rstrip(";"), Source.GIVEN) for each in sql)
+def given(sql: Iterable[str], engine: str) -> Iterator[Statement]:
+    """What somebody typed; on PostgreSQL with `$1` as well as `%s`."""
+    for each in sql:
+        text = each.strip().rstrip(";")
+        yield Statement(numbered_for_psycopg(text) if engine == "postgresql" else text, Source.GIVEN)
 
 
 def own(database: Database, tables: Tables) -> Iterator[Statement]:
@@ -83,6 +88,7 @@ def _row_in_the_middle(database: Database, tables: Tables, table: str) -> dict[s
     facts = tables[table]
     columns = ", ".join(map(quoted, facts.columns))
     # Names are quoted, and placeholders cannot stand for them.
-    sql = f"SELECT {columns} FROM {facts.sql_name} LIMIT 1 OFFSET {facts.rows // 2}"  # noqa: S608
+    offset = min(facts.rows // 2, FARTHEST_ROW)
+    sql = f"SELECT {columns} FROM {facts.sql_name} LIMIT 1 OFFSET {offset}"  # noqa: S608
     rows = database.fetch(sql, () if database.engine_name == "sqlite" else None)
     return dict(zip(facts.columns, rows[0], strict=True)) if rows else {}
