@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from perflab.batching.sizing.aimd import AimdSizing
     from perflab.batching.sizing.cost_model import CostModelSizing
     from perflab.batching.sizing.fixed import FixedSizing
+    from perflab.database.compression import Compression
     from perflab.database.database import Database
     from perflab.database.operation import Operation
     from perflab.errors import PerflabError
@@ -36,6 +37,7 @@ _HOME = {
     "Backoff": "perflab.queue.backoff",
     "BatchingMetrics": "perflab.batching.metrics",
     "BulkInserter": "perflab.batching.inserter",
+    "Compression": "perflab.database.compression",
     "CostModelSizing": "perflab.batching.sizing.cost_model",
     "Database": "perflab.database.database",
     "DatabaseAdvisor": "perflab.lab.advice.advisor",
@@ -64,6 +66,7 @@ __all__ = [
     "Backoff",
     "BatchingMetrics",
     "BulkInserter",
+    "Compression",
     "CostModelSizing",
     "Database",
     "DatabaseAdvisor",

@@ -4,8 +4,9 @@ The branches answer the one question a caller has: *whose turn is it now?*
 
 - `InvalidInput`: yours. The value was refused before anything was written; correct it and call again.
 - `DatabaseError`: the database refused or failed. `TransientError` has already been retried and may be tried
-  again later; `RejectedRow` will fail again with the same row; `DatabaseUnusable` needs an operator. Two say more than
-  "failed": after `OutcomeUnknown` look whether it is written, and after `ResultLost` know that it is.
+  again later; `RejectedRow` will fail again with the same row; `DatabaseUnusable` needs an operator; `CorruptPayload`
+  is one payload that cannot be read back. Two say more than "failed": after `OutcomeUnknown` look whether it is
+  written, and after `ResultLost` know that it is.
 - `LifecycleError`: the object is closed, or is used where it cannot work (after a fork, inside its own transaction).
 - `BufferFull`, `DeliveryTimeout`: load. Slow down, or allow more.
 - `MissingExtra`: an optional package is needed; the message has the command that installs it.
@@ -91,6 +92,10 @@ class OutcomeUnknown(DatabaseError):
 
 class ResultLost(DatabaseError):
     """It is written, exactly once, but what the database answered was lost with the connection: read it instead."""
+
+
+class CorruptPayload(DatabaseError, ValueError):
+    """What is stored of one payload cannot be read back: damaged, too large, or not written by perflab."""
 
 
 class LifecycleError(PerflabError, RuntimeError):

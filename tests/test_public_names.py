@@ -10,6 +10,7 @@ NAMES = [
     "Backoff",
     "BatchingMetrics",
     "BulkInserter",
+    "Compression",
     "CostModelSizing",
     "Database",
     "DatabaseAdvisor",

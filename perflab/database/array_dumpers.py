@@ -19,7 +19,7 @@ from psycopg._copy_base import format_row_binary
 from psycopg.adapt import Dumper, PyFormat, Transformer
 from psycopg.pq import Format
 
-from perflab.database.binary_arrays import EncodedArray, IntegerArray, TextArray
+from perflab.database.binary_arrays import BytesArray, EncodedArray, IntegerArray, TextArray
 
 VALUES_AT_ONCE = 32_767
 """The row formatter counts values in 16 bits."""
@@ -52,6 +52,7 @@ def register_array_dumpers(connection: Connection[Any]) -> None:
     """Teach a connection the types of `binary_arrays.py`."""
     connection.adapters.register_dumper(TextArray, _TextArrayDumper)
     connection.adapters.register_dumper(IntegerArray, _IntegerArrayDumper)
+    connection.adapters.register_dumper(BytesArray, _BytesArrayDumper)
     connection.adapters.register_dumper(EncodedArray, _EncodedArrayDumper)
 
 
@@ -69,6 +70,14 @@ class _IntegerArrayDumper(Dumper):
 
     def dump(self, obj: IntegerArray) -> bytes:
         return encode_array("int8", obj.values).data
+
+
+class _BytesArrayDumper(Dumper):
+    format = Format.BINARY
+    oid = 1001
+
+    def dump(self, obj: BytesArray) -> bytes:
+        return encode_array("bytea", obj.values).data
 
 
 class _EncodedArrayDumper(Dumper):

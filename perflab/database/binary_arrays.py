@@ -27,6 +27,13 @@ class IntegerArray:
 
 
 @dataclass(frozen=True, slots=True)
+class BytesArray:
+    """A `bytea[]`."""
+
+    values: Sequence[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedArray:
     """An array of any type, encoded."""
 

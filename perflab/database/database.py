@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 from sqlalchemy import Engine
 
+from perflab.database.compression import Compression, check_compression
 from perflab.database.connections import Connections
 from perflab.database.engines import open_pools
 from perflab.database.failures import FailureKind, TypedErrors, classify
@@ -68,12 +69,14 @@ class Database:
         url: str,
         settings: PoolSettings,
         *,
+        compression: Compression | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         parsed = parse_url(url)
         self.url = redact_url(url)
         self.durability = settings.durability
+        self.compression = compression
         self.events = Events()
         self._busy_timeout = settings.busy_timeout
         self._clock = clock
@@ -86,7 +89,13 @@ class Database:
 
     @classmethod
     def open(
-        cls, url: str, *, durability: Durability = "normal", busy_timeout: float = 5.0, pool_size: int | None = None
+        cls,
+        url: str,
+        *,
+        durability: Durability = "normal",
+        busy_timeout: float = 5.0,
+        pool_size: int | None = None,
+        compression: Compression | None = None,
     ) -> Database:
         """Open a database and check that it can be written.
 
@@ -103,20 +112,23 @@ class Database:
             pool_size: connections at the most; on SQLite those that read, beside the one that writes. None is 4 there,
                 and on PostgreSQL what `perflab.database.postgresql_pools.default_size` says. They are opened when they
                 are needed, and kept.
+            compression: of the large payloads that queues and schedulers of this object write from now on; None writes
+                all as JSON. What is there is read with either.
 
         Raises:
             InvalidInput: the URL or a setting is wrong.
             TooManyConnections: the server has none left.
             DatabaseUnusable: the database cannot be reached or written, is corrupt, or is no database.
-            MissingExtra: the driver of the engine, or the embedded server, is not installed.
+            MissingExtra: the driver of the engine, the embedded server, or zstandard for compression is not installed.
         """
         if durability not in get_args(Durability):
             raise InvalidInput(f"durability is {durability!r}: use 'normal' or 'full'")
         check_number(busy_timeout, "busy_timeout")
         if pool_size is not None:
             check_integer(pool_size, "pool_size", low=1)
+        check_compression(compression)
         try:
-            database = cls(url, PoolSettings(durability, busy_timeout, pool_size))
+            database = cls(url, PoolSettings(durability, busy_timeout, pool_size), compression=compression)
             try:
                 database._pools.writer.engine.raw_connection().close()
             except BaseException:

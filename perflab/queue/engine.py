@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
+from perflab.database.compression import StoredPayload
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.queue.job import QueueCounts
 
-EnqueueRow: TypeAlias = tuple[str, int, int, int | None, str | None]
-"""payload, priority, max_attempts, run_at (None: at once), key"""
+EnqueueRow: TypeAlias = tuple[StoredPayload, int, int, int | None, str | None]
+"""payload (bytes: compressed), priority, max_attempts, run_at (None: at once), key"""
 Lease: TypeAlias = tuple[int, int]
 """id, attempt"""
 ErrorRow: TypeAlias = tuple[int, int, int, str]
@@ -19,8 +20,8 @@ ExtendRow: TypeAlias = tuple[int, int, int]
 """id, attempt, new end of the lease"""
 RetryRow: TypeAlias = tuple[int, int]
 """id, number of attempts more"""
-ClaimedRow: TypeAlias = tuple[int, int, int, str, int, int, str | None]
-"""priority, run_at, id, payload, attempt, max_attempts, key"""
+ClaimedRow: TypeAlias = tuple[int, int, int, str, int, int, str | None, bytes | None]
+"""priority, run_at, id, payload, attempt, max_attempts, key, payload_zstd"""
 
 PROMOTED_AT_ONCE = 10_000
 """Bounds how long one claim may hold its locks when very many jobs fall due together."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Generic, TypeVar
 
+from perflab.database.compression import StoredPayload
 from perflab.database.operation import DriverConnection
 from perflab.database.values import (
     approximate_bytes,
     check_integer,
     check_number,
     check_text,
-    encode_payload,
     shown,
     to_microseconds,
 )
@@ -52,6 +52,8 @@ class QueueSettings:
     """Microseconds since 1970."""
     backoff: Backoff
     rng: Random
+    encode: Callable[[Any], StoredPayload]
+    """A payload, as it is stored."""
 
 
 class QueueOperation(Generic[Item, Result]):
@@ -96,7 +98,7 @@ class Enqueue(QueueOperation[NewJob, int]):
         if type(max_attempts) is not int or not 1 <= max_attempts <= MOST_ATTEMPTS:
             check_integer(max_attempts, "max_attempts", low=1, high=MOST_ATTEMPTS)
         return (
-            encode_payload(item.payload),
+            self._settings.encode(item.payload),
             priority,
             max_attempts,
             None if run_at is None else to_microseconds(run_at, "run_at"),

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-from perflab.database.binary_arrays import IntegerArray, TextArray
+from perflab.database.binary_arrays import BytesArray, IntegerArray, TextArray
+from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
@@ -120,10 +121,12 @@ class PostgresQueueEngine:
         return QueueCounts(*database.fetch(_SQL["counts"], {"queue": queue})[0])
 
 
-def _columns(rows: Sequence[EnqueueRow], now: int) -> dict[str, TextArray | IntegerArray]:
+def _columns(rows: Sequence[EnqueueRow], now: int) -> dict[str, TextArray | IntegerArray | BytesArray]:
     payloads, priorities, max_attempts, run_at, keys = zip(*rows, strict=True)
+    texts, frames = split_column(payloads)
     return {
-        "payloads": TextArray(payloads),
+        "payloads": TextArray(texts),
+        "frames": BytesArray(frames),
         "priorities": IntegerArray(priorities),
         "max_attempts": IntegerArray(max_attempts),
         "run_at": IntegerArray([now if moment is None else moment for moment in run_at]),

@@ -12,8 +12,9 @@
 -- name: enqueue
 -- Jobs without keys. Ids are drawn in the order of the rows, so that the sorted ids are those of the rows. They nearly
 -- always follow one another, and then the first one says it all: others draw from the same sequence meanwhile at most.
+-- Where nothing is compressed, `frames` is empty, and unnest fills its column with NULLs.
 WITH written AS (
-    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, payload, enqueued_at)
+    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, payload, payload_zstd, enqueued_at)
     SELECT
         %(queue)s::text,
         priority,
@@ -21,10 +22,11 @@ WITH written AS (
         CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
         max_attempts,
         payload::json,
+        payload_zstd,
         %(now)s::int8
     FROM unnest(
-        %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[]
-    ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, position)
+        %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[], %(frames)b::bytea[]
+    ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, payload_zstd, position)
     ORDER BY position
     RETURNING id
 ),
@@ -45,8 +47,9 @@ WITH wanted AS MATERIALIZED (
         holder.id IS NULL AS is_new,
         new.*
     FROM unnest(
-        %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[], %(keys)b::text[]
-    ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, key, position)
+        %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[], %(keys)b::text[],
+        %(frames)b::bytea[]
+    ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, key, payload_zstd, position)
     LEFT JOIN LATERAL (
         SELECT id
         FROM perflab_jobs
@@ -56,7 +59,8 @@ WITH wanted AS MATERIALIZED (
     ORDER BY position
 ),
 written AS (
-    INSERT INTO perflab_jobs (id, queue, priority, run_at, state, max_attempts, key, payload, enqueued_at)
+    INSERT INTO perflab_jobs
+        (id, queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
     SELECT
         id,
         %(queue)s::text,
@@ -66,6 +70,7 @@ written AS (
         max_attempts,
         key,
         payload::json,
+        payload_zstd,
         %(now)s::int8
     FROM wanted
     WHERE is_new
@@ -106,7 +111,7 @@ WHERE id = ANY(ARRAY(
     LIMIT %(limit)s::int8
     FOR UPDATE SKIP LOCKED
 ))
-RETURNING priority, run_at, id, payload::text, attempt, max_attempts, key
+RETURNING priority, run_at, id, payload::text, attempt, max_attempts, key, payload_zstd
 
 -- name: lock
 -- For a call that needs several statements: all its jobs in order, before the first of them writes.

@@ -12,6 +12,7 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
+from perflab.database.compression import decode_stored, make_encoder
 from perflab.database.database import Database
 from perflab.database.failures import TypedErrors
 from perflab.database.operation import DriverConnection
@@ -25,7 +26,7 @@ from perflab.database.values import (
     shown,
     to_microseconds,
 )
-from perflab.errors import DatabaseError, InvalidInput
+from perflab.errors import CorruptPayload, DatabaseError, InvalidInput, MissingExtra
 from perflab.events import JobsClaimed, LeasesRescued
 from perflab.queue.backoff import Backoff
 from perflab.queue.engine import ClaimedRow, QueueEngine
@@ -129,7 +130,9 @@ class PriorityQueue(Generic[Id, Ack]):
         self._stopwatch = stopwatch
         self._engine = _engine_for(db)
         self.operations = QueueOperations(
-            QueueSettings(self.name, self._engine, self._now, backoff or Backoff(), rng or Random())
+            QueueSettings(
+                self.name, self._engine, self._now, backoff or Backoff(), rng or Random(), make_encoder(db.compression)
+            )
         )
 
     def __repr__(self) -> str:
@@ -182,6 +185,9 @@ class PriorityQueue(Generic[Id, Ack]):
             limit: 1 … 1,000,000 jobs.
             lease: seconds until others may have the jobs, unless `extend_lease` moves that.
             worker: a name to be seen in the table, at most 200 characters.
+
+        Raises:
+            MissingExtra: there are compressed payloads among them, and zstandard is not installed. All are given back.
         """
         check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
         lease_us = lease_microseconds(lease)
@@ -192,7 +198,12 @@ class PriorityQueue(Generic[Id, Ack]):
             rows = self._engine.claim(
                 connection, self.name, limit, now, lease_until=now + lease_us, worker=worker or None
             )
-        jobs = self._jobs(rows, from_microseconds(now + lease_us))
+        try:
+            jobs = self._jobs(rows, from_microseconds(now + lease_us))
+        except MissingExtra:  # the jobs are sound: others may have them
+            with self._transaction("release") as connection:
+                self._engine.release(connection, [(row[2], row[4]) for row in rows], self._now())
+            raise
         if self.db.events:
             self.db.events.emit(JobsClaimed(self.name, len(jobs), self._stopwatch() - started))
         return jobs
@@ -308,21 +319,24 @@ class PriorityQueue(Generic[Id, Ack]):
 
     def _jobs(self, rows: Sequence[ClaimedRow], lease_until: datetime) -> list[Job]:
         jobs = []
-        undecodable = []
+        undecodable: list[tuple[Job, str]] = []
         moments: dict[int, datetime] = {}  # jobs of one call share theirs
-        for priority, run_at, job_id, text, attempt, max_attempts, key in rows:
+        for priority, run_at, job_id, text, attempt, max_attempts, key, frame in rows:
             moment = moments.get(run_at) or moments.setdefault(run_at, from_microseconds(run_at))
+            problem = payload = None
             try:
-                payload = decode_payload(text)
+                payload = decode_payload(text) if frame is None else decode_stored(text, frame)
+            except CorruptPayload as error:
+                problem = str(error)
             except (ValueError, RecursionError) as error:
-                payload = error
+                problem = f"the payload cannot be decoded: {error}"
             job = Job(job_id, self.name, payload, priority, moment, attempt, max_attempts, lease_until, key)
-            if isinstance(payload, Exception):
-                undecodable.append((job, f"the payload cannot be decoded: {payload}"))
-            else:
+            if problem is None:
                 jobs.append(job)
-        if undecodable:  # written by something other than perflab: fail these alone, and let the others go on
-            logger.warning("%d jobs of queue %s have payloads that are not JSON", len(undecodable), self.name)
+            else:
+                undecodable.append((job, problem))
+        if undecodable:  # damaged, or not written by perflab: fail these alone, and let the others go on
+            logger.warning("%d jobs of queue %s have payloads that cannot be decoded", len(undecodable), self.name)
             try:
                 self.mark_error_bulk(undecodable)
             except DatabaseError:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.database.sqlite_rows import write_rows
@@ -104,7 +105,8 @@ def _insert(connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow]
     payloads, priorities, max_attempts, run_at, keys = zip(*rows, strict=True)
     moments = [now if moment is None else moment for moment in run_at]
     states = ["ready" if moment <= now else "scheduled" for moment in moments]
-    columns = (payloads, priorities, max_attempts, moments, keys, states)
+    texts, frames = split_column(payloads)
+    columns = (texts, frames or [None] * len(rows), priorities, max_attempts, moments, keys, states)
     last_id = write_rows(connection, _SQL["enqueue"], (queue, now), columns).last_id
     return range(last_id - len(rows) + 1, last_id + 1)
 

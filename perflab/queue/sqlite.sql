@@ -11,8 +11,8 @@ CROSS JOIN perflab_jobs ON queue = ?1 AND perflab_jobs.key = wanted.value AND st
 -- The row after VALUES is repeated for as many jobs as one statement takes. OR FAIL spares the statement a copy of every
 -- page that it writes to, in case it must undo a part of its rows: if one fails, the transaction is rolled back. (1.7 µs a
 -- job instead of 2.2.)
-INSERT OR FAIL INTO perflab_jobs (queue, enqueued_at, payload, priority, max_attempts, run_at, key, state)
-VALUES (?1, ?2, ?, ?, ?, ?, ?, ?)
+INSERT OR FAIL INTO perflab_jobs (queue, enqueued_at, payload, payload_zstd, priority, max_attempts, run_at, key, state)
+VALUES (?1, ?2, ?, ?, ?, ?, ?, ?, ?)
 
 -- name: promote
 -- Scheduled jobs whose time has come. Their own index keeps a million future ones out of the way of a claim.
@@ -37,7 +37,7 @@ WHERE id IN (
     ORDER BY priority, run_at, id
     LIMIT ?2
 )
-RETURNING priority, run_at, id, payload, attempt, max_attempts, key
+RETURNING priority, run_at, id, payload, attempt, max_attempts, key, payload_zstd
 
 -- name: mark_done
 -- The fence: id, attempt and state. A job that somebody else holds by now has another attempt.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
+from perflab.database.compression import StoredPayload
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.scheduler.tick import Ticked
@@ -13,13 +14,13 @@ Absent: TypeAlias = Literal[0]
 ABSENT: Final = 0
 """Stands for "none given" in rows: the driver of SQLite binds a 0 three times as fast as a None."""
 
-WatchRow: TypeAlias = tuple[str, str, int, int, str, str, int, int, str]
+WatchRow: TypeAlias = tuple[str, str, int, int, str, str, int, int, StoredPayload]
 """name, queue, priority, interval in microseconds (ABSENT: a cron watch), cron ("": an interval watch), time zone,
-first slot (ABSENT: at once), enabled (0 or 1), payload"""
+first slot (ABSENT: at once), enabled (0 or 1), payload (bytes: compressed)"""
 IngestRow: TypeAlias = tuple[str, str | Absent, str | Absent, int, str | Absent]
 """name of the watch, cursor, etag, succeeded_at (ABSENT: now), error (ABSENT: a success)"""
-StoredWatch: TypeAlias = tuple[int, str, str, int, int | None, str | None, str, int, bool, str]
-"""id, name, queue, priority, interval, cron, time zone, next_due_at, enabled, payload"""
+StoredWatch: TypeAlias = tuple[int, str, str, int, int | None, str | None, str, int, bool, str, bytes | None]
+"""id, name, queue, priority, interval, cron, time zone, next_due_at, enabled, payload, payload_zstd"""
 StoredIngestState: TypeAlias = tuple[str, str | None, str | None, int | None, str | None, int, int]
 """name of the watch, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at"""
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+from perflab.database.compression import StoredPayload
 from perflab.database.operation import DriverConnection
 from perflab.database.values import (
     EPOCH,
@@ -20,7 +21,6 @@ from perflab.database.values import (
     check_integer,
     check_number,
     check_text,
-    encode_payload,
     shown,
     to_microseconds,
 )
@@ -50,6 +50,8 @@ class SchedulerSettings:
     engine: SchedulerEngine
     now: Callable[[], int]
     """Microseconds since 1970."""
+    encode: Callable[[Any], StoredPayload]
+    """A payload, as it is stored."""
 
 
 class SchedulerOperation(Generic[Item, Result]):
@@ -108,7 +110,7 @@ class AddWatch(SchedulerOperation[Watch, int]):
             item.timezone,
             first_slot,
             1 if item.enabled else 0,
-            "null" if payload is None else encode_payload(payload),
+            "null" if payload is None else self._settings.encode(payload),
         )
 
     def size_bytes(self, item: Watch) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from perflab.database.binary_arrays import IntegerArray, TextArray, once_if_shared
+from perflab.database.binary_arrays import BytesArray, IntegerArray, TextArray, once_if_shared
+from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
@@ -109,6 +110,7 @@ class PostgresSchedulerEngine:
 
 def _watch_columns(rows: Sequence[WatchRow]) -> dict[str, Any]:
     names, queues, priorities, intervals, crons, timezones, first_slots, enabled, payloads = zip(*rows, strict=True)
+    texts, frames = split_column(payloads)
     return {
         "names": TextArray(names),
         "queues": TextArray(once_if_shared(queues)),
@@ -118,7 +120,8 @@ def _watch_columns(rows: Sequence[WatchRow]) -> dict[str, Any]:
         "timezones": TextArray(once_if_shared(timezones)),
         "first_slots": IntegerArray(once_if_shared(first_slots)),
         "enabled": IntegerArray(once_if_shared(enabled)),
-        "payloads": TextArray(payloads),
+        "payloads": TextArray(texts),
+        "frames": BytesArray(frames),
     }
 
 

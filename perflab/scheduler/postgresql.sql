@@ -6,10 +6,12 @@
 
 -- name: add_watches
 -- The arrays hold no NULLs where another value can say it: 0 for no interval and for a first slot that is now. An array of
--- one value stands for a column that holds no other: unnest pads it with NULLs, for which that value is put in. Returns
--- the ids in the order of the names' code points, whatever the encoding of the database is.
+-- one value stands for a column that holds no other: unnest pads it with NULLs, for which that value is put in; `frames`
+-- is empty where nothing is compressed. Returns the ids in the order of the names' code points, whatever the encoding of
+-- the database is.
 WITH written AS (
-    INSERT INTO perflab_watches (name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload)
+    INSERT INTO perflab_watches
+        (name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload, payload_zstd)
     SELECT
         name,
         coalesce(queue, (%(queues)b::text[])[1]),
@@ -19,11 +21,13 @@ WITH written AS (
         coalesce(timezone, (%(timezones)b::text[])[1]),
         coalesce(nullif(coalesce(first_slot, (%(first_slots)b::int8[])[1]), 0), %(now)s::int8),
         coalesce(enabled, (%(enabled)b::int8[])[1]) = 1,
-        payload::json
+        payload::json,
+        payload_zstd
     FROM unnest(
         %(names)b::text[], %(queues)b::text[], %(priorities)b::int8[], %(intervals)b::int8[], %(crons)b::text[],
-        %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int8[], %(payloads)b::text[]
-    ) AS given (name, queue, priority, "interval", cron, timezone, first_slot, enabled, payload)
+        %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int8[], %(payloads)b::text[],
+        %(frames)b::bytea[]
+    ) AS given (name, queue, priority, "interval", cron, timezone, first_slot, enabled, payload, payload_zstd)
     ON CONFLICT (name) DO UPDATE
     SET queue = excluded.queue,
         priority = excluded.priority,
@@ -38,7 +42,8 @@ WITH written AS (
             ELSE excluded.next_due_at
         END,
         enabled = excluded.enabled,
-        payload = excluded.payload
+        payload = excluded.payload,
+        payload_zstd = excluded.payload_zstd
     RETURNING name, id
 ),
 answer AS (SELECT array_agg(id ORDER BY convert_to(name, 'UTF8')) AS ids FROM written)
@@ -142,7 +147,7 @@ SELECT name FROM answer
 -- The array reads by id what was locked, where a join would trust an estimate of how many are due and might read the
 -- whole table for three.
 WITH due AS MATERIALIZED (
-    SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, payload
+    SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, payload, payload_zstd
     FROM perflab_watches
     WHERE enabled AND next_due_at <= %(now)s::int8
     ORDER BY next_due_at
@@ -150,7 +155,7 @@ WITH due AS MATERIALIZED (
     FOR NO KEY UPDATE SKIP LOCKED
 ),
 enqueued AS (
-    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, enqueued_at)
+    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
     SELECT
         queue,
         priority,
@@ -164,6 +169,7 @@ enqueued AS (
                 || '.' || lpad((next_due_at %% 1000000)::text, 6, '0') || '+00:00',
             'payload', payload
         ),
+        payload_zstd,
         %(now)s::int8
     FROM due
     WHERE cron IS NULL
@@ -198,7 +204,8 @@ FROM due
 -- or changed meanwhile are no longer its business. They are compared outside of the look-up, which would else be free to
 -- go by the slot, and that is the same for all watches of midnight.
 WITH due AS MATERIALIZED (
-    SELECT watch.id, watch.name, watch.queue, watch.priority, watch.next_due_at, watch.payload, seen.next_slot, seen.late
+    SELECT watch.id, watch.name, watch.queue, watch.priority, watch.next_due_at, watch.payload,
+        watch.payload_zstd, seen.next_slot, seen.late
     FROM unnest(
         %(ids)b::int8[], %(slots)b::int8[], %(crons)b::text[], %(timezones)b::text[], %(next_slots)b::int8[],
         %(late)b::bool[]
@@ -210,7 +217,7 @@ WITH due AS MATERIALIZED (
         AND watch.next_due_at = seen.slot AND watch.cron = seen.cron AND watch.timezone = seen.timezone
 ),
 enqueued AS (
-    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, enqueued_at)
+    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
     SELECT
         queue,
         priority,
@@ -224,6 +231,7 @@ enqueued AS (
                 || '.' || lpad((next_due_at %% 1000000)::text, 6, '0') || '+00:00',
             'payload', payload
         ),
+        payload_zstd,
         %(now)s::int8
     FROM due
     ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
@@ -239,12 +247,14 @@ SELECT count(*), (SELECT count(*) FROM enqueued), count(*) FILTER (WHERE late), 
 
 -- name: watches
 -- In the order of the code points, as on SQLite, whatever the database's own order is.
-SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text
+SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text,
+    payload_zstd
 FROM perflab_watches
 ORDER BY name COLLATE "C"
 
 -- name: watches_named
-SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text
+SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text,
+    payload_zstd
 FROM perflab_watches
 WHERE name = ANY (%(names)b::text[])
 ORDER BY name COLLATE "C"

@@ -11,18 +11,18 @@ from datetime import datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from perflab.database.compression import decode_stored, make_encoder
 from perflab.database.database import Database
 from perflab.database.failures import as_perflab_error
 from perflab.database.values import (
     check_identifier,
     check_integer,
     check_number,
-    decode_payload,
     from_microseconds,
     shown,
     to_microseconds,
 )
-from perflab.errors import DatabaseError, InvalidInput, TransientError
+from perflab.errors import CorruptPayload, DatabaseError, InvalidInput, TransientError
 from perflab.events import TickCompleted
 from perflab.queue.backoff import Backoff
 from perflab.queue.queue import PriorityQueue, utc_now
@@ -97,7 +97,9 @@ class Scheduler:
         self._engine = _engine_for(db)
         self._metrics = SchedulerMetrics()
         self._metrics_lock = threading.Lock()
-        self.operations = SchedulerOperations(SchedulerSettings(self.queue_name, self._engine, self._now))
+        self.operations = SchedulerOperations(
+            SchedulerSettings(self.queue_name, self._engine, self._now, make_encoder(db.compression))
+        )
 
     def __repr__(self) -> str:
         return f"Scheduler({self.db!r}, {self.queue_name!r})"
@@ -152,7 +154,11 @@ class Scheduler:
         return self._write(self.operations.resume_watch, names, connection)
 
     def watches(self, names: Iterable[str] | None = None) -> dict[str, WatchStatus]:
-        """The watches of these names that there are, or all, by name."""
+        """The watches of these names that there are, or all, by name.
+
+        Raises:
+            CorruptPayload: that of one of them cannot be decoded; the message has its name.
+        """
         return {
             name: WatchStatus(
                 watch_id,
@@ -163,12 +169,12 @@ class Scheduler:
                     timezone=timezone,
                     queue=queue,
                     priority=priority,
-                    payload=decode_payload(payload),
+                    payload=_payload(name, payload, frame),
                     enabled=bool(enabled),
                 ),
                 from_microseconds(next_due_at),
             )
-            for watch_id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload in (
+            for watch_id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, frame in (
                 self._engine.watches(self.db, self._names(names))
             )
         }
@@ -344,6 +350,13 @@ def _queue_name(db: Database, queue: PriorityQueue[Any, Any] | str | None) -> st
             )
         return queue.name
     return check_identifier(queue, "the queue of the scheduler")
+
+
+def _payload(name: str, text: str, frame: bytes | None) -> Any:
+    try:
+        return decode_stored(text, frame)
+    except CorruptPayload as error:
+        raise CorruptPayload(f"watch {name!r}: {error}; add it again, or remove it") from error
 
 
 def _each(items: Iterable[Item]) -> Iterable[Item]:

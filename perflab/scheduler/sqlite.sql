@@ -3,13 +3,14 @@
 
 -- name: insert_watches
 -- The row after VALUES is repeated for as many watches as one statement takes; ?1 is now. Rows hold no NULLs, because the
--- driver is slow at binding them. Those that are there are left to update_watch: an upsert of many rows keeps a copy of
--- every page that it writes to, in case it must undo a part of them. OR FAIL says that it need not, for the transaction
--- is rolled back if anything fails.
+-- driver is slow at binding them; a compressed payload is a blob in the place of its text. Those that are there are left
+-- to update_watch: an upsert of many rows keeps a copy of every page that it writes to, in case it must undo a part of
+-- them. OR FAIL says that it need not, for the transaction is rolled back if anything fails.
 INSERT OR FAIL INTO perflab_watches
-    (name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload)
+    (name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, payload_zstd)
 SELECT column1, column2, column3, nullif(column4, 0), nullif(column5, ''), column6, coalesce(nullif(column7, 0), ?1),
-    column8, column9
+    column8, CASE typeof(column9) WHEN 'blob' THEN 'null' ELSE column9 END,
+    CASE typeof(column9) WHEN 'blob' THEN column9 END
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?))
 WHERE true
 ON CONFLICT (name) DO NOTHING
@@ -28,7 +29,8 @@ SET queue = ?2,
         ELSE coalesce(nullif(?7, 0), ?10)
     END,
     enabled = ?8,
-    payload = ?9
+    payload = CASE typeof(?9) WHEN 'blob' THEN 'null' ELSE ?9 END,
+    payload_zstd = CASE typeof(?9) WHEN 'blob' THEN ?9 END
 WHERE id = ?11
 
 -- name: largest_watch_id
@@ -100,8 +102,8 @@ FROM (
 -- name: enqueue_due
 -- The columns of perflab_jobs are those of migration 0001; attempt starts at its default. The key is what skips a watch
 -- whose last job is not finished. The payload is put together as text: it is JSON already, and parsing it again would
--- cost time and bound its depth.
-INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, enqueued_at)
+-- cost time and bound its depth. A compressed one goes along as it is, and is null there.
+INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
 SELECT
     queue,
     priority,
@@ -113,6 +115,7 @@ SELECT
         || ',"slot":"' || strftime('%Y-%m-%dT%H:%M:%S', next_due_at / 1000000, 'unixepoch')
         || printf('.%06d+00:00', next_due_at % 1000000)
         || '","payload":' || payload || '}',
+    payload_zstd,
     ?1
 FROM perflab_watches
 WHERE enabled AND next_due_at <= ?1
@@ -151,12 +154,12 @@ FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS s
 WHERE perflab_watches.id = advanced.id
 
 -- name: watches
-SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload
+SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, payload_zstd
 FROM perflab_watches
 ORDER BY name
 
 -- name: watches_named
-SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload
+SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, payload_zstd
 FROM perflab_watches
 WHERE name IN (SELECT value FROM json_each(?1))
 ORDER BY name

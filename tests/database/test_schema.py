@@ -96,6 +96,19 @@ def test_the_way_down_removes_everything_and_the_way_up_restores_it(database: Da
     assert inventory(database) == before
 
 
+def test_the_way_down_refuses_to_lose_compressed_payloads(database: Database) -> None:
+    with database.driver_transaction() as connection:
+        connection.execute(
+            "INSERT INTO perflab_watches"
+            " (name, queue, priority, interval, timezone, next_due_at, enabled, payload, payload_zstd)"
+            " VALUES ('w', 'q', 0, 1, 'UTC', 0, 1, 'null', x'00')"
+        )
+    before = inventory(database)
+    with pytest.raises(RuntimeError, match="perflab_watches has 1 compressed payloads"), database.transaction() as down:
+        command.downgrade(migration_config(down), "0002")
+    assert inventory(database) == before
+
+
 def test_other_tables_and_other_migrations_are_left_alone(database_url: str) -> None:
     with Database.open(database_url) as database:
         with database.driver_transaction() as connection:

@@ -27,6 +27,7 @@ PARAMETERS = {
     "errors": ["x"] * BATCH,
     "died_before": 9,
     "payloads": ["1"] * BATCH,
+    "frames": [],
     "priorities": [0] * BATCH,
     "max_attempts": [5] * BATCH,
     "run_at": [None] * BATCH,

@@ -25,6 +25,7 @@ WATCHES = {
     "first_slots": [0] * 1_000,
     "enabled": [1] * 1_000,
     "payloads": ["null"] * 1_000,
+    "frames": [],
 }
 STATES = {
     "now": 1,
