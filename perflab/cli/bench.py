@@ -14,7 +14,9 @@ from perflab.cli.database_url import ServerUrl, server_url
 def bench(  # noqa: PLR0917  # options of a command are given by name
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="enqueue, claim, done, watches, states, submit, life; all where none is named."),
+        typer.Argument(
+            help="enqueue, claim, done, watches, states, submit, life, compression; all where none is named."
+        ),
     ] = None,
     engine: Annotated[Literal["sqlite", "postgresql", "both"], typer.Option(help="Where to write.")] = "sqlite",
     url: ServerUrl = None,

@@ -51,7 +51,7 @@ class Compression:
         InvalidInput: a number is out of bounds.
     """
 
-    threshold: int = 2_048
+    threshold: int = 4_096
     """Characters of JSON: shorter payloads stay as they are. CONTRIBUTING.md has the figures behind the default."""
     level: int = 3
     """Of Zstandard: 1 … 22, fast to small. Above 9 it is slow; each megabyte takes a second and more."""

@@ -155,7 +155,7 @@ def test_small_payloads_teach_nothing() -> None:
 
 def test_threads_share_an_encoder() -> None:
     encode = make_encoder(Compression())
-    payloads = [{"flights": [f"{number}-{index}" for index in range(400)]} for number in range(8)]
+    payloads = [{"flights": [f"{number}-{index}" for index in range(700)]} for number in range(8)]
     right: list[bool] = []
 
     def work(payload: Any) -> None:

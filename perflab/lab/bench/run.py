@@ -16,6 +16,7 @@ from perflab.lab.bench.bulk_calls import (
     update_states_call,
 )
 from perflab.lab.bench.comparison import Comparison
+from perflab.lab.bench.compression import compression_comparisons
 from perflab.lab.bench.sqlite_engine import SQLiteBench
 from perflab.lab.bench.submit import submit_comparison, whole_life_comparison
 
@@ -28,7 +29,7 @@ _CALLS: Mapping[str, Callable[[], BulkCall]] = {
 }
 _WITHOUT_ENGINE: Mapping[str, Callable[[], Comparison]] = {"submit": submit_comparison, "life": whole_life_comparison}
 
-BENCH_NAMES = (*_CALLS, *_WITHOUT_ENGINE)
+BENCH_NAMES = (*_CALLS, *_WITHOUT_ENGINE, "compression")
 
 
 def check_bench_names(names: Sequence[str]) -> None:
@@ -81,4 +82,5 @@ def make_comparisons(names: Sequence[str], engines: Sequence[BenchEngine]) -> li
     return [
         *(bulk_comparison(engine, call) for call in calls for engine in engines),
         *(_WITHOUT_ENGINE[name]() for name in chosen if name in _WITHOUT_ENGINE),
+        *(found for engine in engines if "compression" in chosen for found in compression_comparisons(engine)),
     ]
