@@ -17,20 +17,20 @@ error of the last row ("" if that is a success); errors after the last success, 
 
 
 def fold_ingest_rows(rows: Sequence[IngestRow], now: int) -> list[NetIngest]:
-    """One net row for each watch, sorted by its name.
+    """One net row for each watch, in the order in which they first come.
 
     Args:
         rows: in the order in which they apply.
         now: microseconds since 1970: when a success was that does not say.
     """
     if len({row[0] for row in rows}) == len(rows):  # nearly always
-        return [_net(row, now) for row in sorted(rows)]
+        return [_net(row, now) for row in rows]
     net_of_watch: dict[str, NetIngest] = {}
     for row in rows:
         later = _net(row, now)
         earlier = net_of_watch.get(row[0])
         net_of_watch[row[0]] = later if earlier is None else _fold(earlier, later)
-    return [net_of_watch[watch] for watch in sorted(net_of_watch)]
+    return list(net_of_watch.values())
 
 
 def _net(row: IngestRow, now: int) -> NetIngest:

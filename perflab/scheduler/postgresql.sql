@@ -1,6 +1,6 @@
--- The scheduler's statements on PostgreSQL. Many rows travel as binary arrays, one for each column, sorted by the name of
--- the watch: whoever waits for locks on watches takes them in this order, so that no two ever wait for each other. A
--- LATERAL look-up keeps the order, and reads by index however large the table and the batch are.
+-- The scheduler's statements on PostgreSQL. Many rows travel as binary arrays, one for each column. Whoever waits for locks
+-- on watches takes them in the order of their names, so that no two ever wait for each other: arrays come sorted, or the
+-- statement sorts. A LATERAL look-up keeps the order of an array, and reads by index however large table and batch are.
 --
 -- `/* ledger: … */` names the columns of the part `answer` that the ledger keeps (perflab/database/ledger.py).
 
@@ -53,7 +53,8 @@ SELECT ids FROM answer
 -- name: update_ingest_states
 -- One row for each watch, which holds all that the batch says of it. The lock keeps a watch from being removed between
 -- its look-up and the write, which would refuse the whole batch; it lets ticks pass. Returns the names that no watch has.
--- 0 stands for no success, and without failures there is no error.
+-- 0 stands for no success, and without failures there is no error. One look-up of all names takes the locks in half the
+-- time of one for each.
 WITH given AS MATERIALIZED (
     SELECT
         name,
@@ -69,10 +70,10 @@ WITH given AS MATERIALIZED (
 ),
 known AS MATERIALIZED (
     SELECT watch.id, given.*
-    FROM given
-    CROSS JOIN LATERAL (
-        SELECT id FROM perflab_watches WHERE perflab_watches.name = given.name FOR KEY SHARE
+    FROM (
+        SELECT id, name FROM perflab_watches WHERE name = ANY(%(names)b::text[]) ORDER BY name COLLATE "C" FOR KEY SHARE
     ) AS watch
+    JOIN given ON given.name = watch.name
 ),
 written AS (
     INSERT INTO perflab_ingest_states AS stored
@@ -80,6 +81,7 @@ written AS (
     SELECT
         id, cursor, etag, nullif(last_success_at, 0), CASE WHEN failures > 0 THEN last_error END, failures, %(now)s::int8
     FROM known
+    ORDER BY id
     ON CONFLICT (watch_id) DO UPDATE
     SET cursor = coalesce(excluded.cursor, stored.cursor),
         etag = coalesce(excluded.etag, stored.etag),
