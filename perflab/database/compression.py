@@ -54,7 +54,8 @@ class Compression:
     threshold: int = 4_096
     """Characters of JSON: shorter payloads stay as they are. CONTRIBUTING.md has the figures behind the default."""
     level: int = 3
-    """Of Zstandard: 1 … 22, fast to small. Above 9 it is slow; each megabyte takes a second and more."""
+    """Of Zstandard: 1 … 22, fast to small. A megabyte of flights takes 2 ms and becomes 80 kB at 3, 45 ms and 69 kB at
+    15, 308 ms and 57 kB at 19."""
     least_saving: float = 0.2
     """The share of its bytes, 0 … 1, that a payload must lose; a lesser gain is not worth being opaque to SQL."""
 

@@ -41,7 +41,9 @@ def noise(seed: int, characters: int = 5_000) -> str:
 
 
 def frame_of(value: Any) -> bytes:
-    return zstandard.ZstdCompressor(write_checksum=True).compress(encode_payload(value).encode())
+    frame = make_encoder(Compression(threshold=0, least_saving=0.0))(value)
+    assert isinstance(frame, bytes)
+    return frame
 
 
 # -- when --------------------------------------------------------------------------------------------------------------
