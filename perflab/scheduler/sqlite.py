@@ -35,13 +35,12 @@ class SQLiteSchedulerEngine:
     def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> list[int]:
         last_of_name = {row[0]: row for row in rows}
         before = _largest_id(connection)
-        columns = [*zip(*last_of_name.values(), strict=True)]
-        if write_rows(connection, _SQL["insert_watches"], (now,), columns).changed == len(rows):
+        write_rows(connection, _SQL["add_watches"], (now,), [*zip(*last_of_name.values(), strict=True)])
+        new = _largest_id(connection) - before
+        if new == len(rows):
             # All are new. Each took the largest id plus one, under the write lock and in their order.
-            return list(range(before + 1, before + len(rows) + 1))
+            return list(range(before + 1, before + new + 1))
         id_of_name = dict(connection.execute(_SQL["watch_ids"], (_json_array(last_of_name),)).fetchall())
-        known = [(*row, now, id_of_name[name]) for name, row in last_of_name.items() if id_of_name[name] <= before]
-        connection.executemany(_SQL["update_watch"], known)
         return [id_of_name[row[0]] for row in rows]
 
     def update_ingest_states(self, connection: DriverConnection, rows: Sequence[IngestRow], now: int) -> list[bool]:

@@ -1,37 +1,31 @@
 -- The scheduler's statements on SQLite. Whoever writes with them holds the write lock (BEGIN IMMEDIATE), so that
 -- nothing changes between two statements: the due watches of one tick are the same in all of them.
 
--- name: insert_watches
+-- name: add_watches
 -- The row after VALUES is repeated for as many watches as one statement takes; ?1 is now. Rows hold no NULLs, because the
--- driver is slow at binding them; a compressed payload is a blob in the place of its text. Those that are there are left
--- to update_watch: an upsert of many rows keeps a copy of every page that it writes to, in case it must undo a part of
--- them. OR FAIL says that it need not, for the transaction is rolled back if anything fails.
-INSERT OR FAIL INTO perflab_watches
+-- driver is slow at binding them; a compressed payload is a blob in the place of its text. WHERE true keeps the parser
+-- from taking ON CONFLICT for a join.
+INSERT INTO perflab_watches
     (name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, payload_zstd)
 SELECT column1, column2, column3, nullif(column4, 0), nullif(column5, ''), column6, coalesce(nullif(column7, 0), ?1),
     column8, CASE typeof(column9) WHEN 'blob' THEN 'null' ELSE column9 END,
     CASE typeof(column9) WHEN 'blob' THEN column9 END
 FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?))
 WHERE true
-ON CONFLICT (name) DO NOTHING
-
--- name: update_watch
--- ?1 … ?9 as above, then now and the id. The slot stays unless the schedule changes; an interval has no use for the time
--- zone.
-UPDATE perflab_watches
-SET queue = ?2,
-    priority = ?3,
-    interval = nullif(?4, 0),
-    cron = nullif(?5, ''),
-    timezone = ?6,
+ON CONFLICT (name) DO UPDATE
+SET queue = excluded.queue,
+    priority = excluded.priority,
+    interval = excluded.interval,
+    cron = excluded.cron,
+    timezone = excluded.timezone,
+    -- The slot stays unless the schedule changes; an interval has no use for the time zone.
     next_due_at = CASE
-        WHEN interval = ?4 OR cron = ?5 AND timezone = ?6 THEN next_due_at
-        ELSE coalesce(nullif(?7, 0), ?10)
+        WHEN interval = excluded.interval OR cron = excluded.cron AND timezone = excluded.timezone THEN next_due_at
+        ELSE excluded.next_due_at
     END,
-    enabled = ?8,
-    payload = CASE typeof(?9) WHEN 'blob' THEN 'null' ELSE ?9 END,
-    payload_zstd = CASE typeof(?9) WHEN 'blob' THEN ?9 END
-WHERE id = ?11
+    enabled = excluded.enabled,
+    payload = excluded.payload,
+    payload_zstd = excluded.payload_zstd
 
 -- name: largest_watch_id
 SELECT coalesce(max(id), 0) FROM perflab_watches

@@ -43,7 +43,6 @@ def large(request: pytest.FixtureRequest) -> Iterator[Database]:
         ("largest_watch_id", (), ["SEARCH perflab_watches"]),  # the end of the table
         ("watch_ids", ('["a"]',), [BY_NAME]),
         ("watches_named", ('["a"]',), [BY_NAME]),
-        ("update_watch", ("a", "q", 0, 60, "", "UTC", 0, 1, "{}", 1, 1), [BY_ID]),
         ("update_ingest_state", ("a", 0, 0, 0, 0, 1), [STATE_BY_ID, BY_NAME]),
         ("watches_with_states", ('["a"]',), [BY_NAME, STATE_BY_ID]),
         ("insert_ingest_states", (1, "a", 0, 0, 0, 0), [BY_NAME]),
