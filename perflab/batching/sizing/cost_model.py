@@ -14,7 +14,7 @@ from perflab.batching.sizing.polynomial_cost import PolynomialCost, check_effici
 from perflab.batching.sizing.reach import Reach
 from perflab.batching.sizing.waits import Wait, in_ms
 
-FIRST_ITEMS = 16
+FIRST_ITEMS = 64
 """The first batch, before anything is known."""
 P99 = 2.326
 """Standard deviations above the mean that one in a hundred exceeds."""
@@ -24,6 +24,8 @@ PROBE_CHANCE = 1 / 8
 SMALLEST_PROBE = 1 / 8
 LARGEST_PROBE = 1 / 2
 """Sizes of probes, as shares: small batches cost little, and tell the fixed cost from that of the items."""
+NEAR = 4.0
+"""Factor of the present size within which batches grow with care towards the efficient one."""
 FALL = 1.25
 """Factor by which a size may fall from one batch to the next where only throughput asks for it."""
 
@@ -36,11 +38,11 @@ class CostModelSizing:
     attempt. The size is the smallest with a share `efficiency` of the best throughput, and stays while it cannot be
     told from that by one standard error. An item that comes just as a batch has left waits for that one and is then
     written itself, so the p99 of a flush must stay within half of the target; the noise of the fit says what the p99
-    is. Where more waits than can be written within the target, only throughput counts: a smaller batch would make every
-    item later.
+    is. Where more waits than such a batch takes, that no longer helps: items are written in their order, and in smaller
+    batches the last of them would only be later.
 
-    Full batches let it grow: to twice of what was written until the cost is known, and by a quarter with each from then
-    on. Where sizes would not vary, one batch in eight is smaller than it might be.
+    Full batches let it grow towards that size, far from it to twice of what was written, near to it by a quarter. Where
+    sizes would not vary, one batch in eight is smaller than it might be.
 
     Raises:
         InvalidInput: a value is out of its range.
@@ -70,7 +72,6 @@ class _CostModelRule:
     name = "cost model"
 
     def __init__(self, settings: CostModelSizing, largest: int, random: Callable[[], float]) -> None:
-        self._target = settings.latency_target
         self._budget = settings.latency_target / 2
         self._efficiency = settings.efficiency
         self._random = random
@@ -83,17 +84,15 @@ class _CostModelRule:
         if estimator.changes > self._changes:
             self._changes = estimator.changes
             self._reach.was_changed(self._size)
-        elif estimator.fit is not None:
-            self._reach.careful()
         if observation.lesson is Lesson.TOO_MUCH:
             self._reach.was_too_much(observation.items)
         elif observation.lesson is Lesson.COST and observation.items >= self._size:
-            self._reach.was_written(observation.items)
+            self._reach.was_written(observation.items, near=self._choice.items < NEAR * self._size)
 
     def choose(self, waiting: int, estimator: CostEstimator) -> int:
         fit = estimator.fit
         if fit is None:
-            self._choice = self._blind(estimator)
+            self._choice = self._blind(estimator, waiting)
         else:
             self._choice = self._informed(fit, estimator.noise, waiting)
         self._size = int(min(self._reach.items, max(1.0, self._choice.items)))
@@ -117,7 +116,7 @@ class _CostModelRule:
         if choice.efficient <= choice.within:
             return f", and their p99 is under {in_ms(self._budget)}"
         if choice.waiting:
-            return f", and {choice.waiting:,} wait, more than smaller ones could write within the target"
+            return f", and {choice.waiting:,} wait, the last of which smaller ones would only make later"
         if choice.within < 1:
             return f", but the fixed cost alone leaves no room under {in_ms(self._budget)}: no size meets the target"
         return f", but more than {_count(choice.within)} would have a p99 over {in_ms(self._budget)}"
@@ -128,10 +127,11 @@ class _CostModelRule:
         share = SMALLEST_PROBE * (LARGEST_PROBE / SMALLEST_PROBE) ** self._random()
         return max(1, int(size * share))
 
-    def _blind(self, estimator: CostEstimator) -> _Choice:
+    def _blind(self, estimator: CostEstimator, waiting: int) -> _Choice:
         """Before there is a fit: no more than the last costs per item allow, which fall as batches grow."""
         per_item = estimator.recent_seconds_per_item
-        return _Choice(self._budget / per_item if per_item else math.inf)
+        allowed = self._budget / per_item if per_item else math.inf
+        return _Choice(allowed if waiting <= allowed else math.inf)
 
     def _informed(self, fit: Fit, noise: float, waiting: int) -> _Choice:
         cost = fit.cost
@@ -141,7 +141,7 @@ class _CostModelRule:
             return _Choice(efficient, efficient, within)
         # Where no size meets the target, half of the best throughput takes twice the least time.
         items = within if within >= 1 else min(efficient, cost.batch_for_efficiency(0.5), float(self._reach.items))
-        if waiting * cost.seconds(items) > self._target * items:
+        if waiting > items:
             return _Choice(efficient, efficient, within, waiting)
         return _Choice(items, efficient, within)
 

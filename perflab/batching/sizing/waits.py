@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from types import MappingProxyType
 from typing import Literal, Protocol
 
@@ -57,8 +58,8 @@ class SelfClocking:
         wait, enough = self._wait(situation), self._enough(situation)
         if not wait:
             return "An idle writer sends at once, because nothing is known yet that it should wait for."
-        expected = f"{wait * (situation.arrivals_per_second or 0.0):.2g} items arrive in {in_ms(wait)}"
-        pending = f", and no more than {situation.most_pending:,.0f} were pending at once lately"
+        expected = f"{wait * (situation.arrivals_per_second or 0.0):.2g} more are expected in {in_ms(wait)}"
+        pending = f", and no more than {ceil(situation.most_pending):,} were pending at once lately"
         if enough == 1:
             return f"An idle writer sends at once: {expected}{pending}."
         return f"An idle writer waits for {enough:,} items, at the longest {in_ms(wait)}: {expected}{pending}."
@@ -68,7 +69,7 @@ class SelfClocking:
 
     def _enough(self, situation: Situation) -> int:
         expected = self._wait(situation) * (situation.arrivals_per_second or 0.0)
-        return int(max(1.0, min(situation.items, expected, situation.most_pending)))
+        return max(1, min(situation.items, 1 + int(expected), ceil(situation.most_pending)))
 
 
 class SkiRental:

@@ -59,12 +59,12 @@ def test_the_p99_of_a_flush_stays_within_half_of_the_target() -> None:
     assert sizes(noisy)[-1] < 0.7 * largest
 
 
-def test_more_than_can_be_written_in_time_is_written_at_the_best_throughput() -> None:
+def test_where_more_waits_than_a_batch_in_time_takes_only_throughput_counts() -> None:
     policy = taught(CostModelSizing(latency_target=0.004), LINE)
     within = sizes(policy)[-1]
-    assert sizes(policy, waiting=2 * within)[-1] == within
-    assert sizes(policy, waiting=10 * within)[-1] > 2 * within
-    assert "wait, more than smaller ones could write within the target" in str(policy.explain())
+    assert sizes(policy, waiting=within)[-1] == within
+    assert sizes(policy, waiting=within + 1)[-1] > 2 * within
+    assert "wait, the last of which smaller ones would only make later" in str(policy.explain())
     assert sizes(policy)[-1] == within
 
 
@@ -98,26 +98,35 @@ def test_sizes_that_vary_by_themselves_are_not_probed() -> None:
     assert len(set(sizes(policy))) == 1
 
 
-def test_it_grows_to_twice_of_what_was_written_and_starts_with_sixteen() -> None:
-    policy = start(CostModelSizing(latency_target=100.0))
+def test_it_starts_with_sixty_four_and_grows_to_twice_of_what_was_written() -> None:
+    policy = start(CostModelSizing(latency_target=100.0), batch_size=5_000)
     largest = 0
-    for _ in range(12):
+    for _ in range(20):
         items = policy.target(Demand(0.0, 0, 0)).items
-        assert items <= max(16, 2 * largest)
+        assert items <= max(64, 2 * largest + 1)
         largest = max(largest, items)
-        policy.observe(cost(items, LINE.seconds(items)))
-        policy.explain()
-    assert largest == 500
-    policy = start(CostModelSizing(latency_target=100.0))
-    assert policy.target(Demand(0.0, 0, 0)).items in range(2, 17)
-    assert "at most twice of what was written so far" in str(policy.explain())
+        policy.observe(cost(items, PolynomialCost(1e-3, 1e-6).seconds(items)))
+    assert largest == 5_000
+
+
+def test_near_the_size_that_is_wanted_it_grows_by_a_quarter() -> None:
+    """The size that is wanted is 647 at first, and then three times as much."""
+    policy = taught(CostModelSizing(latency_target=100.0), LINE)
+    before = sizes(policy)[-1]
+    for _ in range(500):
+        items = policy.target(Demand(0.0, 0, 0)).items
+        policy.observe(cost(items, PolynomialCost(3 * LINE.alpha, LINE.beta).seconds(items)))
+        after = sizes(policy)[-1]
+        assert after <= 1.25 * before + 1
+        before = after
+    assert before > 1_200
 
 
 def test_what_was_too_much_is_halved_and_then_approached_with_care() -> None:
     policy = taught(CostModelSizing(latency_target=10.0), LINE, flushes=60)
     policy.observe(too_much(600))
     assert sizes(policy)[-1] == 300
-    assert "growing by a quarter with each full one since 600 were too much" in str(policy.explain())
+    assert "at most 1.25 times what was written since 600 were too much" in str(policy.explain())
     policy.observe(cost(300, LINE.seconds(300)))
     assert sizes(policy)[-1] == 376
     policy.observe(too_much(1))

@@ -17,22 +17,22 @@ BUSY = Situation(
     most_pending=30.0,
     patience=4.0,
 )
-"""Twenty items come in four fixed costs."""
+"""Twenty more items come in four fixed costs."""
 
 
 def test_self_clocking_gathers_what_comes_in_four_fixed_costs() -> None:
-    assert SelfClocking().target(BUSY) == Target(100, 20, 0.004)
+    assert SelfClocking().target(BUSY) == Target(100, 21, 0.004)
     reason = SelfClocking().reason(BUSY)
     assert reason == (
-        "An idle writer waits for 20 items, at the longest 4 ms: 20 items arrive in 4 ms, and no more than 30 were "
-        "pending at once lately."
+        "An idle writer waits for 21 items, at the longest 4 ms: 20 more are expected in 4 ms, and no more than 30 "
+        "were pending at once lately."
     )
 
 
 @pytest.mark.parametrize(
     "situation",
     [
-        replace(BUSY, arrivals_per_second=300.0),  # 1.2 in the four fixed costs
+        replace(BUSY, arrivals_per_second=249.0),  # less than one in the four fixed costs
         replace(BUSY, arrivals_per_second=None),
         replace(BUSY, fixed_cost_seconds=None),
         replace(BUSY, most_pending=1.0),  # all that could come is here
@@ -46,12 +46,12 @@ def test_self_clocking_sends_at_once_where_nothing_else_is_expected(situation: S
 
 
 def test_self_clocking_waits_for_nobody_who_cannot_come() -> None:
-    assert SelfClocking().target(replace(BUSY, most_pending=8.9)) == Target(100, 8, 0.004)
+    assert SelfClocking().target(replace(BUSY, most_pending=8.1)) == Target(100, 9, 0.004)
 
 
 def test_no_rule_waits_longer_than_it_may() -> None:
     short = replace(BUSY, longest_seconds=0.002)
-    assert SelfClocking().target(short) == Target(100, 10, 0.002)
+    assert SelfClocking().target(short) == Target(100, 11, 0.002)
     assert SkiRental().target(short).wait_seconds == 0.002
     assert Interval().target(short) == Target(100, 100, 0.002)
 

@@ -106,9 +106,9 @@ def test_the_cost_model_follows_a_change_of_the_fixed_cost(factor: float, noise:
     run = full([Regime(0.0, LINE), Regime(1.0, changed)], UNBOUNDED, flushes=500, noise=noise, seed=seed)
     first = next(number for number, flush in enumerate(run.flushes) if flush.left >= 1.0)
     assert first > 60
-    assert share(LINE, run, after=60, until=first) > 0.94
+    assert share(LINE, run, after=60, until=first) > 0.90
     reachable = LIMITS.batch_size / changed.seconds(LIMITS.batch_size) / changed.best_throughput
-    assert share(changed, run, after=first + 80) > min(0.93, reachable - 0.02)
+    assert share(changed, run, after=first + 80) > min(0.90, reachable - 0.05)
 
 
 @settings(max_examples=30)
@@ -117,7 +117,7 @@ def test_a_bend_is_not_climbed_beyond_its_top(best: int, noise: float, seed: int
     """The bound of 5,000 is five to a hundred times the best batch, and would cost most of the throughput."""
     bent = PolynomialCost(200e-6, 10e-6, 200e-6 / best**2)
     run = full(bent, UNBOUNDED, flushes=400, noise=noise, seed=seed)
-    assert share(bent, run, after=60) > 0.85
+    assert share(bent, run, after=60) > 0.80
 
 
 @settings(max_examples=30)
