@@ -9,11 +9,12 @@ import pandas as pd
 from perflab.lab.markdown_table import markdown_table
 from perflab.lab.sweep.findings import Findings
 from perflab.lab.sweep.latency_findings import LatencyFindings
+from perflab.lab.sweep.sizing_findings import SizingFindings
 
 _WHEN = "%Y-%m-%d %H:%M UTC"
 
 
-def environment_table(findings: Findings) -> str:
+def environment_table(findings: Findings | SizingFindings) -> str:
     """When the visits were measured, and the environment of the last run that measured any."""
     measured = pd.to_datetime(findings.visits["measured_at"], utc=True)
     span = {"measured from": measured.min().strftime(_WHEN), "measured until": measured.max().strftime(_WHEN)}

@@ -11,21 +11,27 @@ from perflab.lab.plots.plot import Plot, export
 from perflab.lab.plots.prediction import prediction_error
 from perflab.lab.plots.round_trips import round_trips_saved
 from perflab.lab.plots.round_trips_per_item import round_trips_per_item
+from perflab.lab.plots.sizing_change import sizes_through_a_change
+from perflab.lab.plots.sizing_contests import adaptive_against_the_best
+from perflab.lab.plots.sizing_loads import latency_and_cost_by_load
 from perflab.lab.plots.throughput import throughput_by_batch_size
 from perflab.lab.plots.ways import cost_of_ways
 
 __all__ = [
     "Plot",
+    "adaptive_against_the_best",
     "best_batch_by_added_latency",
     "confirmation_ratios",
     "cost_of_ways",
     "departures_by_hour",
     "export",
     "flush_causes",
+    "latency_and_cost_by_load",
     "latency_by_flush_interval",
     "prediction_error",
     "round_trips_per_item",
     "round_trips_saved",
+    "sizes_through_a_change",
     "throughput_by_added_latency",
     "throughput_by_batch_size",
     "throughput_latency_frontier",

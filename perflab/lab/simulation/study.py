@@ -14,6 +14,8 @@ from perflab.batching.sizing.aimd import AimdSizing
 from perflab.batching.sizing.choice import SizingChoice
 from perflab.batching.sizing.cost_model import P99, CostModelSizing
 from perflab.batching.sizing.polynomial_cost import PolynomialCost
+from perflab.lab.markdown_table import markdown_table
+from perflab.lab.quantities import format_count, format_percent, format_rate, format_seconds
 from perflab.lab.simulation.saturate import saturate
 from perflab.lab.simulation.server import Regime, SimulatedServer
 from perflab.lab.simulation.simulate import Clients, simulate
@@ -166,3 +168,20 @@ def load_study(latency_target: float, *, items: int = 20_000, seed: int = 1) -> 
                 }
             )
     return pd.DataFrame(rows)
+
+
+def load_table(loads: pd.DataFrame) -> str:
+    """The result of `load_study` as a Markdown table."""
+    header = ["load", "policy", "p99", "server busy", "mean batch", "throughput"]
+    rows = [
+        (
+            row["load"],
+            row["policy"],
+            format_seconds(row["p99"]),
+            format_percent(row["busy"]),
+            format_count(row["mean_batch"]),
+            format_rate(row["items_per_second"]),
+        )
+        for row in loads.to_dict("records")
+    ]
+    return markdown_table(header, rows)

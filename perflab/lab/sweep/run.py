@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -104,6 +104,16 @@ def run_sweep(
             bar.visited(visit, clock() - began)
     store.end_run(run_id)
     return SweepReport(len(missing), len(known), clock() - start)
+
+
+def run_sweeps(plans: Iterable[SweepPlan], store: ResultsStore, *, url: str | None = None) -> SweepReport:
+    """Run several sweeps one after the other, as `run_sweep` does each."""
+    reports = [run_sweep(plan, store, url=url) for plan in plans]
+    return SweepReport(
+        measured=sum(report.measured for report in reports),
+        reused=sum(report.reused for report in reports),
+        seconds=sum(report.seconds for report in reports),
+    )
 
 
 @contextmanager

@@ -132,6 +132,18 @@ class SizingFindings:
         visits = self.visits[self.visits["load"] == load]
         return float(visits["items"].mean()) / self.plans[load].replay_seconds
 
+    def headline(self) -> dict[str, float | str]:
+        """What adaptive sizing did: its p99 of each replay, and its throughput of the closed loop over the best."""
+        found: dict[str, float | str] = {}
+        for arm in self.arms:
+            if arm.cell.sizing == "adaptive" and arm.cell.mode is Mode.REPLAY:
+                name = "".join(letter if letter.isalnum() else "_" for letter in arm.load).replace("__", "_")
+                found |= {f"p99_{name}_seconds": arm.p99.value} if arm.p99 else {f"p99_{name}": "did not keep up"}
+        for contest in self.contests:
+            if contest.sizing == "adaptive" and contest.figure == "items_per_second" and contest.ratio is not None:
+                found["throughput_over_the_best_fixed"] = contest.ratio.value
+        return found
+
     @cached_property
     def contests(self) -> list[Contest]:
         """Each policy against the best fixed setting of each load.

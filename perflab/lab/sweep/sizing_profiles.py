@@ -16,7 +16,7 @@ from perflab.lab.workloads.request_traces import missing_traces
 AS_FAST_AS_POSSIBLE = "as fast as possible"
 
 _BASE: Mapping[Profile, SweepPlan] = {
-    "smoke": SweepPlan(replay_batch_sizes=(100,), replay_flush_intervals=(0.0, 0.010), blocks=3, sizings=("adaptive",)),
+    "smoke": SweepPlan(replay_batch_sizes=(100,), replay_flush_intervals=(0.010,), blocks=3, sizings=("adaptive",)),
     "quick": SweepPlan(
         replay_batch_sizes=(10, 100, 1_000),
         replay_flush_intervals=(0.0, 0.002, 0.010),
@@ -32,27 +32,27 @@ _BASE: Mapping[Profile, SweepPlan] = {
 }
 
 _CAPACITY: Mapping[Profile, dict[str, Any]] = {
-    "smoke": {"closed_loop_batch_sizes": (10, 100), "closed_loop_items": 2_000},
+    "smoke": {"closed_loop_batch_sizes": (100,), "closed_loop_items": 2_000},
     "quick": {"closed_loop_batch_sizes": (10, 50, 200, 1_000, 5_000), "closed_loop_items": 19_000},
     "full": {"closed_loop_batch_sizes": (10, 50, 100, 200, 500, 1_000, 2_000, 5_000), "closed_loop_items": 100_000},
 }
 
 _REPLAYS: Mapping[str, dict[str, Any]] = {
-    "flights, 30,000 times as fast": {"speed_up": 30_000.0, "replay_seconds": 1.5},
-    "flights, 100,000 times as fast": {"speed_up": 100_000.0, "replay_seconds": 1.0},
-    "flights, 300,000 times as fast": {"speed_up": 300_000.0, "replay_seconds": 1.0},
-    "conversations, 700 times as fast": {
+    "flights, 30,000-fold": {"speed_up": 30_000.0, "replay_seconds": 1.5},
+    "flights, 100,000-fold": {"speed_up": 100_000.0, "replay_seconds": 1.0},
+    "flights, 300,000-fold": {"speed_up": 300_000.0, "replay_seconds": 1.0},
+    "conversations, 700-fold": {
         "arrivals": "azure conversations",
         "speed_up": 700.0,
         "replay_seconds": 1.0,
     },
-    "bursts of code requests, 1,500 times as fast": {
+    "bursts of requests, 1,500-fold": {
         "arrivals": "azure code",
         "speed_up": 1_500.0,
         "replay_seconds": 1.0,
     },
 }
-_SMOKE_REPLAYS = ("flights, 100,000 times as fast", "bursts of code requests, 1,500 times as fast")
+_SMOKE_REPLAYS = ("flights, 100,000-fold", "bursts of requests, 1,500-fold")
 
 
 def sizing_plans(
