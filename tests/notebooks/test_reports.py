@@ -21,11 +21,14 @@ from perflab.lab.report.run import ReportResult, run_report
 from perflab.lab.sweep.findings import Findings
 from perflab.lab.sweep.profiles import standard_plan
 from perflab.lab.sweep.store import ResultsStore
+from perflab.lab.workloads.request_traces import TRACES_VARIABLE
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 EXPECTED = Path(__file__).parent / "expected"
 CHECKED = "nbval-check-output"
 TOUR, SWEEP, LATENCY = "01_first_look", "02_batch_size_and_flush_interval", "03_round_trips_and_latency"
+ADAPTIVE = "04_adaptive_batching"
+FIXTURES = {TOUR: "tour", SWEEP: "sweep", LATENCY: "latency", ADAPTIVE: "adaptive"}
 PLAN = standard_plan("smoke")
 FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
 
@@ -73,9 +76,16 @@ def latency(tmp_path_factory: pytest.TempPathFactory, postgres_server: EmbeddedS
         return run_smoke(LATENCY, tmp_path_factory.mktemp("latency"))
 
 
-@pytest.fixture(params=[TOUR, SWEEP, LATENCY])
+@pytest.fixture(scope="module")
+def adaptive(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv(TRACES_VARIABLE, raising=False)
+        return run_smoke(ADAPTIVE, tmp_path_factory.mktemp("adaptive"))
+
+
+@pytest.fixture(params=[TOUR, SWEEP, LATENCY, ADAPTIVE])
 def run(request: pytest.FixtureRequest) -> Run:
-    found: Run = request.getfixturevalue({TOUR: "tour", SWEEP: "sweep", LATENCY: "latency"}[request.param])
+    found: Run = request.getfixturevalue(FIXTURES[request.param])
     return found
 
 
@@ -192,6 +202,17 @@ def test_the_latency_notebook_predicts_measures_and_says_whether_it_held(latency
     trips = pd.read_csv(latency.folder / f"{LATENCY}-smoke" / "round_trips.csv")
     assert (trips["round_trips_per_item"] * trips["batch_size"] == 1).all()  # a flush is one round trip
     assert "The prediction held for " in latency.html
+
+
+def test_the_adaptive_notebook_compares_explains_and_says_which_traces_are_missing(adaptive: Run) -> None:
+    assert adaptive.html.count('src="data:image/png') == 3
+    assert f"The environment variable {TRACES_VARIABLE} does not name a folder" in adaptive.html
+    assert "cost model: Batches take up to" in adaptive.html
+    assert "The best was chosen after the fact, load by load." in adaptive.html
+    loads = pd.read_csv(adaptive.folder / f"{ADAPTIVE}-smoke" / "loads.csv")
+    assert loads["arm"].tolist() == ["100 at 10 ms", "adaptive"]
+    assert (loads["writer_seconds_per_item"] > 0).all()
+    assert "throughput over the best fixed" in (adaptive.result.headline or "")
 
 
 def test_a_latency_notebook_without_a_baseline_is_refused(tmp_path: Path) -> None:

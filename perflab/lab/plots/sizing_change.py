@@ -34,13 +34,13 @@ def _title(study: ChangeStudy) -> str:
     taken = [change.flushes for change in study.changes if change.policy == "adaptive"]
     found = [flushes for flushes in taken if flushes is not None]
     if len(found) < len(taken):
-        return "The adaptive size does not come to rest after a change of the cost"
-    return f"The adaptive size is right again within {max(found)} flushes of a change of the cost"
+        return "The adaptive size does not follow a change of the cost"
+    return f"The adaptive size is near the right one again within {max(found)} flushes of a change of the cost"
 
 
 def _reading(study: ChangeStudy) -> str:
     sentences = [_taken(change) for change in study.changes]
-    return f"Counted until the size stays within a quarter of what the policy looks for: {'; '.join(sentences)}."
+    return f"Counted until the size comes within a quarter of what the policy looks for: {'; '.join(sentences)}."
 
 
 def _taken(change: Change) -> str:

@@ -27,6 +27,8 @@ NOISE = 0.1
 LIMITS = Limits(5_000, 0.010, None, 10**9)
 SLOWER = 4.0
 EFFICIENCY = 0.97
+NEAR = 0.25
+"""Share of the right size within which another one will do: the optimum is flat."""
 CLOSED_LOOP_CLIENTS = 16
 
 
@@ -38,7 +40,7 @@ class Change:
         policy: Its name.
         slower: Whether the cost rose.
         wanted: Items that are right after the change.
-        flushes: Flushes from the change until the size stayed within a quarter of that; None if it never did.
+        flushes: Flushes from the change until the size came within a quarter of that; None if it never did.
     """
 
     policy: str
@@ -120,14 +122,13 @@ def _changes(name: str, frame: pd.DataFrame) -> list[Change]:
     sizes = frame["size"].rolling(8, min_periods=1).max().to_numpy(float)
     starts = [number for number in range(1, len(wanted)) if wanted[number] != wanted[number - 1]]
     for start, end in zip(starts, [*starts[1:], len(wanted)], strict=True):
-        off = [abs(size / wanted[start] - 1) > 0.25 for size in sizes[start:end]]
-        last_off = max((number for number, is_off in enumerate(off) if is_off), default=-1)
+        near = (number for number, size in enumerate(sizes[start:end]) if abs(size / wanted[start] - 1) <= NEAR)
         found.append(
             Change(
                 policy=name,
                 slower=bool(wanted[start] < wanted[start - 1]),
                 wanted=float(wanted[start]),
-                flushes=last_off + 1 if last_off + 1 < len(off) else None,
+                flushes=next(near, None),
             )
         )
     return found

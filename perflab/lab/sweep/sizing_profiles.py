@@ -32,7 +32,7 @@ _BASE: Mapping[Profile, SweepPlan] = {
 }
 
 _CAPACITY: Mapping[Profile, dict[str, Any]] = {
-    "smoke": {"closed_loop_batch_sizes": (100,), "closed_loop_items": 2_000},
+    "smoke": {"closed_loop_batch_sizes": (100,), "closed_loop_items": 8_000},
     "quick": {"closed_loop_batch_sizes": (10, 50, 200, 1_000, 5_000), "closed_loop_items": 19_000},
     "full": {"closed_loop_batch_sizes": (10, 50, 100, 200, 500, 1_000, 2_000, 5_000), "closed_loop_items": 100_000},
 }
