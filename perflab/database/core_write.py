@@ -9,7 +9,7 @@ from functools import partial
 from itertools import groupby, repeat
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import JSON, Delete, Float, Insert, Null, Numeric, Table, TableClause, Update
+from sqlalchemy import JSON, Column, Delete, Float, Insert, Null, Numeric, Table, TableClause, Update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -174,6 +174,11 @@ class CoreWrite:
             is_plain=set(names) <= set(columns) and not processors.keys() & set(names),
             varying=tuple(name in columns or name in defaults for name in names),
             returns=self._returns,
+            fills_identity=any(
+                column.identity is not None and column.identity.always and column.key in names
+                for column in self._statement.table.columns
+                if isinstance(column, Column)
+            ),
             parts=take_apart(
                 str(compiled),
                 "%s" if self._dialect.name == "postgresql" else "?",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -23,6 +24,16 @@ T = TypeVar("T")
 KEEPS_ANSWER = re.compile(r"/\* ledger: ([a-z_]+(?:, [a-z_]+)*) \*/")
 """In a statement whose last part is called `answer`, behind that: the columns of it that the ledger keeps. They are the
 ones that the statement returns, in their order, and are numbers, texts or booleans."""
+
+
+@dataclass(slots=True)
+class CopyNote:
+    """What is written along with a COPY, and how far that has come."""
+
+    statements: Sequence[str] = ()
+    """To be sent before it."""
+    is_complete: bool = False
+    """Its end is sent, or about to be: whether it is committed, only an answer can tell."""
 
 
 class Ledger(Protocol):
@@ -38,6 +49,9 @@ class Ledger(Protocol):
             OutcomeUnknown: the connection was lost between COMMIT and its answer. With its `batch`, the ledger can be
                 asked; without, nobody can.
         """
+
+    def copying(self, connection: DriverConnection) -> AbstractContextManager[CopyNote]:
+        """The same for a batch that is one COPY, and no pipeline. Whoever sends it tells the note how far it is."""
 
     def ask(self, connection: DriverConnection, batch: UUID) -> KeptAnswers | None:
         """What the server answered to a batch; None if it is not written, and never will be.
@@ -55,6 +69,9 @@ class NoLedger:
 
     def transaction(self, connection: DriverConnection) -> AbstractContextManager[None]:
         return connection.transaction()
+
+    def copying(self, connection: DriverConnection) -> AbstractContextManager[CopyNote]:
+        raise NotImplementedError
 
     def ask(self, connection: DriverConnection, batch: UUID) -> KeptAnswers | None:
         raise NotImplementedError

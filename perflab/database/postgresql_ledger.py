@@ -9,9 +9,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
-from perflab.database.ledger import KEEPS_ANSWER, KeptAnswers, outcome_unknown
+from perflab.database.ledger import KEEPS_ANSWER, CopyNote, KeptAnswers, outcome_unknown
 from perflab.database.operation import DriverConnection
 from perflab.database.statements import load_statements
+from perflab.errors import OutcomeUnknown
 
 if TYPE_CHECKING:
     from perflab.database.postgresql import PostgresConnection
@@ -70,19 +71,42 @@ class PostgresLedger:
                         yield
                     if not note.kept:
                         connection.execute(_SQL["note"], {"ledger_batch": note.batch})
-                    self._forget(connection, note)
+                    if self._is_time_to_forget_old_ones():
+                        connection.execute(_SQL["forget_old"])
+                    if self._forget(note.forgotten):
+                        connection.execute(_SQL["forget"], {"batches": note.forgotten})
                 is_complete = True
         except Exception as error:
             if note is not None:
                 self._answered.extend(note.forgotten)
             # COMMIT goes out behind the last statement; whoever did not come so far has not sent it.
             if is_complete and connection.is_broken:
-                if note is None:
-                    raise outcome_unknown("there is no ledger to ask: create_schema() makes one", None) from error
-                raise outcome_unknown("the ledger has not been asked", note.batch) from error
+                raise _in_doubt(note.batch if note else None) from error
             raise
         if note is not None:
             self._answered.append(note.batch)
+
+    @contextmanager
+    def copying(self, connection: DriverConnection) -> Iterator[CopyNote]:
+        batch = uuid4() if self._is_present else None
+        forgotten: list[UUID] = []
+        statements = []
+        if batch is not None:
+            statements.append(_literal("note", "ledger_batch", str(batch)))
+            if self._is_time_to_forget_old_ones():
+                statements.append(_SQL["forget_old"])
+            if self._forget(forgotten):
+                statements.append(_literal("forget", "batches", f"{{{','.join(map(str, forgotten))}}}"))
+        note = CopyNote(statements)
+        try:
+            yield note
+        except Exception as error:
+            self._answered.extend(forgotten)
+            if note.is_complete and connection.is_broken:
+                raise _in_doubt(batch) from error
+            raise
+        if batch is not None:
+            self._answered.append(batch)
 
     def ask(self, connection: DriverConnection, batch: UUID) -> KeptAnswers | None:
         with connection.transaction():
@@ -97,17 +121,32 @@ class PostgresLedger:
             [list(zip(*(column or () for column in columns), strict=True)) for _, columns in rows if columns]
         )
 
-    def _forget(self, connection: DriverConnection, note: BatchNote) -> None:
-        """Now and then, delete what nobody will ask for."""
-        if not self._until_old_ones:
-            self._until_old_ones = OLD_ONES_EVERY
-            connection.execute(_SQL["forget_old"])
-        if len(self._answered) >= FORGOTTEN_AT_ONCE:
-            self._until_old_ones -= 1
-            with suppress(IndexError):  # another thread may take them too
-                while len(note.forgotten) < FORGOTTEN_AT_ONCE:
-                    note.forgotten.append(self._answered.popleft())
-            connection.execute(_SQL["forget"], {"batches": note.forgotten})
+    def _is_time_to_forget_old_ones(self) -> bool:
+        if self._until_old_ones:
+            return False
+        self._until_old_ones = OLD_ONES_EVERY
+        return True
+
+    def _forget(self, forgotten: list[UUID]) -> bool:
+        """Now and then, take what nobody will ask for, to be deleted in this transaction, or given back if it fails."""
+        if len(self._answered) < FORGOTTEN_AT_ONCE:
+            return False
+        self._until_old_ones -= 1
+        with suppress(IndexError):  # another thread may take them too
+            while len(forgotten) < FORGOTTEN_AT_ONCE:
+                forgotten.append(self._answered.popleft())
+        return True
+
+
+def _literal(statement: str, parameter: str, value: str) -> str:
+    """A statement for a simple Query, which takes no parameters. The value is made of UUIDs of this module."""
+    return _SQL[statement].replace(f"%({parameter})b", f"'{value}'")
+
+
+def _in_doubt(batch: UUID | None) -> OutcomeUnknown:
+    if batch is None:
+        return outcome_unknown("there is no ledger to ask: create_schema() makes one", None)
+    return outcome_unknown("the ledger has not been asked", batch)
 
 
 @contextmanager

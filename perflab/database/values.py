@@ -11,7 +11,7 @@ import math
 import re
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from json import encoder as json_encoder
 from typing import Any
@@ -32,6 +32,7 @@ MAX_SQL_NAME_BYTES = 63
 
 _SCALARS = frozenset({str, float, bool, type(None)})
 _STR = frozenset({str})
+_ALWAYS_STORABLE = frozenset({bool, bytes, date, datetime})
 _LARGEST_FLOAT = sys.float_info.max
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -133,6 +134,24 @@ def storable(value: Any) -> bool:
     if isinstance(value, int):
         return MIN_INT64 <= value <= MAX_INT64
     return not isinstance(value, float) or math.isfinite(value)
+
+
+def storable_column(values: Sequence[Any]) -> bool:
+    """Whether all of many values are `storable`: the same, in a few calls for the column of a table."""
+    kinds = set(map(type, values))
+    kinds.discard(type(None))
+    if not kinds or kinds <= _ALWAYS_STORABLE:
+        return True
+    if len(kinds) > 1:
+        return all(map(storable, values))
+    (kind,) = kinds
+    known = values if None not in values else [value for value in values if value is not None]
+    if kind is str:
+        text = "".join(known)
+        return "\x00" not in text and (text.isascii() or all(map(_encodes, known)))
+    if kind is int:
+        return bool(MIN_INT64 <= min(known) and max(known) <= MAX_INT64)
+    return all(map(storable, known))
 
 
 def check_value(value: Any, where: str) -> Any:

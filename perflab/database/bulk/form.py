@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.types import NullType, TypeEngine
 
 from perflab.database.bulk.parts import Key, Parts
+from perflab.database.ledger import Ledger
 from perflab.database.operation import DriverConnection
 
 
@@ -35,6 +36,8 @@ class CompiledForm:
     varying: tuple[bool, ...]
     """For each bound value, whether it may differ between rows."""
     returns: bool
+    fills_identity: bool
+    """It gives a value to a column that is GENERATED ALWAYS."""
     parts: Parts | None
     """None where the statement can only be sent row by row."""
 
@@ -65,6 +68,15 @@ class BulkForms(Protocol):
         self, connection: DriverConnection, form: CompiledForm, rows: Sequence[tuple[Any, ...]], /
     ) -> Sequence[list[tuple[Any, ...]] | None]:
         """Send rows of one form; for each of them, in order, the rows that it returned, or None without RETURNING."""
+
+    def write_alone(
+        self, connection: DriverConnection, ledger: Ledger, form: CompiledForm, rows: Sequence[tuple[Any, ...]], /
+    ) -> None:
+        """Send rows of one form without RETURNING as a transaction of their own, in the form that is best for so many.
+
+        Raises:
+            OutcomeUnknown: the connection was lost at COMMIT.
+        """
 
 
 def bulk_forms(dialect: Dialect) -> BulkForms:

@@ -86,6 +86,12 @@ class InsertParts:
         overwritten = {name for name, *value in assignments if value == [f"excluded.{name}"]}
         return len(overwritten) == len(assignments) and overwritten | set(key) >= set(self.columns)
 
+    @cached_property
+    def lone_values(self) -> tuple[int, ...] | None:
+        """Of each column, which bound value it gets as it is; None if one gets anything else."""
+        values = [_LONE_VALUE.fullmatch(value) for value in self.values]
+        return tuple(int(value[1]) for value in values if value) if all(values) else None
+
     @property
     def answers_each_row(self) -> bool:
         """Whether RETURNING gives one row for each row of the batch: nothing is left out for a conflict."""

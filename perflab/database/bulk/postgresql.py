@@ -18,12 +18,16 @@ from perflab.database.binary_arrays import EncodedArray
 from perflab.database.bulk.form import CompiledForm, rows_left_out
 from perflab.database.bulk.keys import Arranged, Row, arrange, in_key_order
 from perflab.database.bulk.parts import VALUE, ChangeParts, InsertParts, split_outside
+from perflab.database.bulk.postgresql_copy import NOT_COPIED, Copy, copy_of
 from perflab.database.bulk.postgresql_types import ElementType, element_type
+from perflab.database.ledger import Ledger
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.errors import StatementError
 
 ARRAYS_FROM_ROWS = 2
 """Measured: at 2 rows arrays cost as much as two statements in a pipeline, at 10 two thirds, at 1,000 a quarter."""
+COPY_FROM_ROWS = 100
+STAGING_FROM_ROWS = 4_000
 MAX_ARRAY_BYTES = 1 << 28
 """The server allocates at most 1 GiB at once; a batch with a larger column is sent in parts."""
 
@@ -52,6 +56,7 @@ class PostgresBulk:
     def __init__(self, dialect: PGDialect_psycopg) -> None:
         self._dialect = dialect
         self._statements: dict[CompiledForm, ArrayStatement | None] = {}
+        self._copies: dict[CompiledForm, Copy | None] = {}
 
     def write(self, connection: DriverConnection, form: CompiledForm, rows: Sequence[Row]) -> Sequence[Any]:
         """Send rows of one form; for each of them, in order, the rows that it returned, or None without RETURNING."""
@@ -73,6 +78,36 @@ class PostgresBulk:
         if not form.returns:
             return [None] * len(rows)
         return Deferred(lambda: _returned(statement, answers, range(len(rows)) if arranged is None else arranged.place))
+
+    def write_alone(
+        self, connection: DriverConnection, ledger: Ledger, form: CompiledForm, rows: Sequence[Row]
+    ) -> None:
+        """Send rows of one form without RETURNING as a transaction of their own: by COPY where they are many."""
+        if self._is_copied(connection, ledger, form, rows):
+            return
+        with ledger.transaction(connection):
+            self.write(connection, form, rows)
+
+    def _is_copied(self, connection: DriverConnection, ledger: Ledger, form: CompiledForm, rows: Sequence[Row]) -> bool:
+        if len(rows) < (COPY_FROM_ROWS if form.key is None else STAGING_FROM_ROWS):
+            return False
+        if form not in self._copies:
+            self._copies[form] = copy_of(connection, form)
+        copy = self._copies[form]
+        arranged = arrange(rows, form.key) if copy is not None and form.key is not None else None
+        if copy is None or (form.key is not None and arranged is None):
+            return False
+        sent = rows if arranged is None else [rows[index] for index in arranged.order]
+        if not copy.takes(list(zip(*sent, strict=True))):
+            return False
+        try:
+            copy.send(connection, ledger, sent)
+        except NOT_COPIED:
+            self._copies[form] = None
+            return False
+        if arranged is not None:
+            connection.superseded += arranged.superseded
+        return True
 
     def _statement(self, form: CompiledForm) -> ArrayStatement | None:
         if form not in self._statements:

@@ -79,6 +79,21 @@ _ELEMENT_TYPES = {
     "JSONB": ElementType("jsonb", "text", _TEXT),
 }
 
+_LARGEST_FLOAT4 = 3.4028234663852886e38
+
+
+def _fits_float4(values: Sequence[Any]) -> bool:
+    return all(-_LARGEST_FLOAT4 <= value <= _LARGEST_FLOAT4 for value in values)
+
+
+COPIED_TYPES = {element.name: element for element in _ELEMENT_TYPES.values()} | {
+    "float4": ElementType("float4", "float4", frozenset({float, int}), _fits_float4),
+    "bpchar": ElementType("bpchar", "text", _TEXT),
+}
+"""By name in the server's catalogue. A COPY converts nothing: its columns have the types of the table."""
+JSONB_VERSION = "\x01"
+"""Stands before the text of a jsonb value."""
+
 
 def element_type(of: TypeEngine[Any], dialect: PGDialect_psycopg) -> ElementType | None:
     """The type of an array's elements for the values of a bound parameter; None where it cannot be one."""

@@ -10,6 +10,7 @@ from typing import Any
 from perflab.database.bulk.form import CompiledForm, rows_left_out
 from perflab.database.bulk.keys import Arranged, Row, arrange, in_key_order
 from perflab.database.bulk.parts import VALUE, InsertParts
+from perflab.database.ledger import Ledger
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.errors import StatementError
 
@@ -35,6 +36,13 @@ class SQLiteBulk:
         connection.superseded += arranged.superseded
         returned = _insert_returning(connection, form, parts, [rows[index] for index in arranged.order])
         return [returned[place] for place in arranged.place]
+
+    def write_alone(
+        self, connection: DriverConnection, ledger: Ledger, form: CompiledForm, rows: Sequence[Row]
+    ) -> None:
+        """The same as a transaction of its own."""
+        with ledger.transaction(connection):
+            self.write(connection, form, rows)
 
 
 def _execute_many(

@@ -1,0 +1,127 @@
+"""Rows by COPY: straight into the table, or into a temporary one and from there, where they may conflict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, cast
+
+import psycopg
+from sqlalchemy import Enum
+
+from perflab.database.bulk.form import CompiledForm
+from perflab.database.bulk.keys import Row
+from perflab.database.bulk.parts import VALUE, InsertParts
+from perflab.database.bulk.postgresql_types import COPIED_TYPES, JSONB_VERSION, ElementType
+from perflab.database.copying import CopyStatement, copy_rows
+from perflab.database.ledger import Ledger
+from perflab.database.operation import DriverConnection
+
+NOT_COPIED = (
+    psycopg.errors.FeatureNotSupported,  # row-level security
+    psycopg.errors.WrongObjectType,  # a view
+    psycopg.errors.InsufficientPrivilege,  # to make a temporary table
+    psycopg.errors.InvalidBinaryRepresentation,  # the type of a column has changed
+)
+"""What an INSERT may do and a COPY may not."""
+_STAGING = "perflab_staging"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """How the rows of one form are copied."""
+
+    statement: CopyStatement
+    positions: tuple[int, ...]
+    """Of the bound value of each column."""
+    elements: tuple[ElementType, ...]
+
+    def takes(self, columns: Sequence[Sequence[Any]]) -> bool:
+        """Whether these columns of bound values can be sent."""
+        return all(
+            element.takes(columns[position]) for position, element in zip(self.positions, self.elements, strict=True)
+        )
+
+    def send(self, connection: DriverConnection, ledger: Ledger, rows: Sequence[Row]) -> None:
+        """One transaction and one round trip."""
+        with ledger.copying(connection) as note:
+            connection.round_trips += 1
+            copy_rows(cast("psycopg.Connection[Any]", connection), self.statement, self._values(rows), note)
+
+    def _values(self, rows: Sequence[Row]) -> Iterable[Row]:
+        if self.positions != tuple(range(len(rows[0]))):
+            rows = list(map(itemgetter(*self.positions), rows)) if len(self.positions) > 1 else self._only(rows)
+        if all(element.name != "jsonb" for element in self.elements):
+            return rows
+        columns = [
+            column if element.name != "jsonb" else [None if text is None else JSONB_VERSION + text for text in column]
+            for column, element in zip(zip(*rows, strict=True), self.elements, strict=True)
+        ]
+        return zip(*columns, strict=True)
+
+    def _only(self, rows: Sequence[Row]) -> Sequence[Row]:
+        return [(row[self.positions[0]],) for row in rows]
+
+
+def copy_of(connection: DriverConnection, form: CompiledForm) -> Copy | None:
+    """How the rows of a form are copied; None where they cannot be. Asks the server for the types, in one round trip.
+
+    An upsert is copied into a temporary table first. Rows are read from there in the order in which they were written:
+    no other process reads along, and no parallel plan.
+    """
+    parts = form.parts
+    if not isinstance(parts, InsertParts) or parts.lone_values is None or form.returns or VALUE.search(parts.conflict):
+        return None
+    if parts.conflict and (parts.key is None or not form.has_exact_key):
+        return None
+    if form.fills_identity:  # which a COPY would, where an INSERT is refused
+        return None
+    columns = ", ".join(parts.columns)
+    elements = _types_in_table(connection, form, parts, columns)
+    if elements is None:
+        return None
+    target = _STAGING if parts.conflict else parts.table
+    copy = f"COPY {target} ({columns}) FROM STDIN (FORMAT BINARY)"
+    before, after = [], []
+    if parts.conflict:
+        before = [
+            f"CREATE TEMPORARY TABLE {_STAGING} ON COMMIT DROP AS SELECT {columns} FROM {parts.table} WITH NO DATA"
+        ]
+        after = [f"{parts.head} SELECT {columns} FROM {_STAGING}{parts.conflict}"]
+    statement = CopyStatement(
+        _plain(copy),
+        tuple(element.dumper for element in elements),
+        before=tuple(map(_plain, before)),
+        after=tuple(map(_plain, after)),
+    )
+    return Copy(statement, parts.lone_values, tuple(elements))
+
+
+def _types_in_table(
+    connection: DriverConnection, form: CompiledForm, parts: InsertParts, columns: str
+) -> list[ElementType] | None:
+    try:
+        answer = connection.execute(f"SELECT {columns} FROM {parts.table} LIMIT 0", ())
+    except psycopg.Error:  # the table may be there to be written only
+        if connection.is_broken:
+            raise
+        return None
+    registry = psycopg.adapters.types
+    elements = []
+    for column, position in zip(answer.description, parts.lone_values or (), strict=True):
+        known = registry.get(column.type_code)
+        bound = form.types[position]
+        if known is None and isinstance(bound, Enum) and bound.native_enum:
+            element = COPIED_TYPES.get("text")
+        else:
+            element = None if known is None or known.array_oid == column.type_code else COPIED_TYPES.get(known.name)
+        if element is None:
+            return None
+        elements.append(element)
+    return elements
+
+
+def _plain(sql: str) -> str:
+    """Without what the driver makes of parameters: a simple Query has none."""
+    return sql.replace("%%", "%")
