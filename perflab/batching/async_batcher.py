@@ -21,7 +21,8 @@ from perflab.batching.part import Submission, SubmissionBatch
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
 from perflab.batching.sizing.policy import Explanation
-from perflab.database.core_write import CoreStatement, CoreWrites, Row
+from perflab.database.bulk.compilation import CoreStatement
+from perflab.database.core_write import CoreWrites, Row
 from perflab.database.database import Database
 from perflab.database.operation import Operation
 from perflab.database.values import check_number

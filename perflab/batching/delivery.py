@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from perflab.batching.isolation import isolate
+from perflab.batching.isolation import isolate, outcome_of
 from perflab.batching.part import AppliedPart, Doubt, PreparedItem, SubmissionBatch, SubmissionEntry, Unreadable
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
@@ -22,7 +22,7 @@ from perflab.database.failures import FailureKind, as_perflab_error, classify, i
 from perflab.database.ledger import outcome_unknown
 from perflab.database.operation import DriverConnection
 from perflab.errors import DeliveryTimeout, LifecycleError, OutcomeUnknown, StatementError
-from perflab.events import Event, FlushCompleted, Outcome
+from perflab.events import Event, FlushCompleted
 
 logger = logging.getLogger(__name__)
 
@@ -181,12 +181,6 @@ class Delivery:
 
     def _describe(self, batch: SubmissionBatch, written: Written, tally: _Tally, seconds: float) -> FlushCompleted:
         delivered, failed, undecided = len(written.delivered), len(written.failed), len(written.undecided)
-        if undecided:
-            outcome = Outcome.RETRIED
-        elif not failed:
-            outcome = Outcome.COMMITTED
-        else:
-            outcome = Outcome.PARTIAL if delivered else Outcome.FAILED
         return FlushCompleted(
             items=delivered + failed + undecided,  # without those that were cancelled
             delivered=delivered,
@@ -197,7 +191,7 @@ class Delivery:
             round_trips=tally.sent,
             round_trips_unbatched=tally.unbatched,
             cause=batch.cause,
-            outcome=outcome,
+            outcome=outcome_of(delivered, failed, undecided),
             attempt=batch.attempt,
             too_much=tally.too_much,
             superseded=tally.superseded,

@@ -6,33 +6,33 @@ import atexit
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self
 
-from sqlalchemy import Dialect, Insert, MetaData, Table, insert
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy import Table
 
 from perflab.batching import at_exit
-from perflab.batching.accumulator import Accumulator
-from perflab.batching.delivery import Delivery, Written, interrupted
 from perflab.batching.interrupts import interrupts_deferred
 from perflab.batching.limits import make_limits
 from perflab.batching.metrics import BatchingMetrics, FlushTally
-from perflab.batching.part import Submission
 from perflab.batching.retry import RetryPolicy
+from perflab.batching.row_delivery import Failed, RowBatch, RowDelivery
 from perflab.batching.rows import as_row, iterate_rows
-from perflab.database.core_write import CoreWrite
+from perflab.batching.table_insert import OnConflict, insert_operation
 from perflab.database.database import Database
-from perflab.database.values import check_sql_name
-from perflab.errors import InvalidInput
+from perflab.database.values import approximate_bytes
+from perflab.errors import LifecycleError
+from perflab.events import Cause, FlushCompleted
 
 logger = logging.getLogger(__name__)
 
-OnConflict = Literal["error", "ignore", "update"]
-OnReject = Callable[[Mapping[str, Any], Exception], None]
+OnReject = Callable[[Any, Exception], None]
+SHORTEST_LOOK_SECONDS = 0.005
+"""Between two looks for rows of a source that is being read, however short the flush interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,10 @@ class InsertReport:
 class BulkInserter:
     """Inserts rows in large batches, in the thread that adds them: a source is never read faster than it is written.
 
-    A batch is one transaction. A row that the database refuses is found by halving the batch, and only that row fails:
-    it goes to `on_reject`, or, without one, its error is raised after its neighbours have been written (of several, the
-    first, with their number). A row is read when its batch leaves: do not change it after adding it.
+    A batch is one transaction; on PostgreSQL a large one is one COPY in binary. A row that the database refuses is
+    found by halving the batch, and only that row fails: it goes to `on_reject`, or, without one, its error is raised
+    after its neighbours have been written (of several, the first, with their number). A row is read when its batch
+    leaves: do not change it after adding it.
 
     Args:
         database: where the table is.
@@ -61,7 +62,7 @@ class BulkInserter:
             ("update").
         batch_bytes: bytes at which a batch leaves; measured only if stated.
         columns: names for rows that come as tuples; default: the columns of the table in their order.
-        on_reject: called with each refused row and its error.
+        on_reject: called with each refused row, as it was given, and its error.
         retry: back-off and overall deadline after passing failures.
 
     Raises:
@@ -85,28 +86,33 @@ class BulkInserter:
         random: Random | None = None,
     ) -> None:
         limits = make_limits(batch_size, flush_interval, batch_bytes, None, None)
-        if isinstance(table, str):
-            table = _reflected(database, table)
-        if not isinstance(table, Table):
-            raise InvalidInput(f"the table is a {type(table).__name__}: give a SQLAlchemy Table or the name of one")
-        self._table = table
-        self._on_conflict = on_conflict
-        self._dialect = database.dialect
-        self._operations: dict[tuple[str, ...], CoreWrite] = {}
-        self._insert = CoreWrite(
-            _insert_statement(table, on_conflict, table.columns.keys(), database.dialect), database.dialect
-        )
-        self._columns = tuple(table.columns.keys()) if columns is None else tuple(columns)
-        if unknown := set(self._columns) - set(table.columns.keys()):
-            raise InvalidInput(f"{table.name!r} has no column {', '.join(sorted(map(repr, unknown)))}")
-        self._measures_bytes = limits.measures_bytes
+        operation, self._columns = insert_operation(database, table, on_conflict, columns)
+        self._limits = limits
         self._on_reject = on_reject
         self._clock = clock
         self._sleep = sleep
-        self._delivery = Delivery(
-            database, retry or RetryPolicy(), start=lambda _future: True, clock=clock, random=random or Random()
+        self._delivery = RowDelivery(
+            database,
+            operation,
+            self._columns,
+            retry or RetryPolicy(),
+            flushed=self._flushed,
+            clock=clock,
+            sleep=sleep,
+            random=random or Random(),
         )
-        self._accumulator: Accumulator[Submission] = Accumulator(limits)
+        self._events = database.events
+        self._rows: deque[Any] = deque()
+        """What waits. Rows are added at its end without the lock, and taken from its front under it."""
+        self._bytes = 0
+        self._oldest: float | None = None
+        """No row that waits has come before; None while none waits."""
+        self._left: RowBatch | None = None
+        """What a passing failure left of the last batch."""
+        self._in_flight = 0
+        self._extending = 0
+        """Calls that add rows without the lock."""
+        self._closing = False
         self._tally = FlushTally()
         self._rejected = 0
         self._lock = threading.RLock()
@@ -129,28 +135,42 @@ class BulkInserter:
                 one than this. The other rows are safe.
             LifecycleError: the inserter is closed.
         """
-        self._add(as_row(row, self._columns))
+        as_row(row, self._columns)
+        with self._lock:
+            self._append(row)
+            self._write_due()
 
     def extend(self, rows: Any) -> None:
-        """Add many rows: an iterable of dictionaries or tuples, a generator, a DataFrame, or an Arrow table."""
-        for row in iterate_rows(rows, self._columns):
-            self._add(row)
+        """Add many rows: an iterable of dictionaries or tuples, a generator, a DataFrame, or an Arrow table.
+
+        What is no row, or has another length, is refused when its batch leaves, like any bad row.
+        """
+        source = iterate_rows(rows)
+        for row in source:
+            with self._lock:
+                self._append(row)
+                room = 0 if self._limits.measures_bytes else max(0, self._limits.batch_size - len(self._rows))
+                self._extending += 1
+                self._changed.notify()
+            try:
+                # Each is there as soon as it has come, so that it does not grow old with a source that has stopped.
+                self._rows.extend(islice(source, room))
+            finally:
+                with self._lock:
+                    self._extending -= 1
+            self._write_due()
 
     def flush(self) -> None:
         """Write everything that was added."""
-        with self._lock:
-            self._accumulator.flush()
-            self._write_due()
-            self._raise_background_error()
+        self._write_due(Cause.BARRIER)
 
     def close(self) -> InsertReport:
         """Write everything, accept no more, and say what became of the rows. Calling it again changes nothing."""
         with self._lock:
-            self._accumulator.close()
+            self._closing = True
             self._changed.notify()
             try:
-                self._write_due()
-                self._raise_background_error()
+                self._write_due(Cause.CLOSE)
             finally:
                 atexit.unregister(self._at_exit)
             return InsertReport(delivered=self._tally.metrics(0).items, rejected=self._rejected)
@@ -161,55 +181,90 @@ class BulkInserter:
             self.close()
         except Exception:
             logger.exception("rows of an inserter that was not closed were refused")
-        return self._rejected - rejected_before + self._accumulator.pending
+        return self._rejected - rejected_before + self._pending
 
     def metrics(self) -> BatchingMetrics:
         """What the inserter did so far."""
-        with self._lock:
-            return self._tally.metrics(self._accumulator.pending)
+        return self._tally.metrics(self._pending)
+
+    @property
+    def _pending(self) -> int:
+        return self._in_flight + len(self._rows) + (0 if self._left is None else len(self._left))
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _add(self, row: Mapping[str, Any]) -> None:
-        operation = self._operation(row)
-        size = operation.size_bytes(row) if self._measures_bytes else 0
-        with self._lock:
-            now = self._clock()
-            self._accumulator.add(Submission(operation, row, None), now, size)
-            if self._accumulator.waiting == 1:
-                self._watch_age()
-            if self._accumulator.due(now):
-                self._write_due()
-            self._raise_background_error()
+    def _append(self, row: Any) -> None:
+        if self._closing:
+            raise LifecycleError("the inserter is closed: make another one")
+        if self._limits.batch_bytes is not None:
+            size = approximate_bytes(row)
+            if self._rows and self._bytes + size > self._limits.batch_bytes:
+                self._write_due(Cause.BYTES)
+            self._bytes += size
+        self._rows.append(row)
+        if self._oldest is None:
+            self._oldest = self._clock()
+            self._watch_age()
 
-    def _operation(self, row: Mapping[str, Any]) -> CoreWrite:
-        """The insert for a row; an update overwrites only the columns that the row has."""
-        if self._on_conflict != "update":
-            return self._insert
-        columns = tuple(row)
-        operation = self._operations.get(columns)
-        if operation is None:
-            statement = _insert_statement(self._table, self._on_conflict, columns, self._dialect)
-            operation = self._operations[columns] = CoreWrite(statement, self._dialect)
-        return operation
-
-    def _write_due(self) -> None:
+    def _write_due(self, all_because: Cause | None = None) -> None:
         """Write all that is due, wait out passing failures, and raise the first error that nobody else was told."""
-        first_error: Exception | None = None
-        untold = 0
-        while self._is_due():
-            with interrupts_deferred():
-                written = self._write_next()
-            for entry, error in written.failed:
-                if (left := self._reject(entry.item.item, error)) is not None:
-                    first_error = first_error or left
-                    untold += 1
-        if first_error is not None:
-            if untold > 1:
-                first_error.add_note(f"{untold - 1} more rows were rejected; with on_reject you are told of each")
-            raise first_error
+        with self._lock:
+            first_error, self._background_error = self._background_error, None
+            untold = int(first_error is not None)
+            while (batch := self._left or self._take(all_because)) is not None:
+                self._left = batch
+                self._sleep(max(0.0, batch.resume_at - self._clock()))
+                with interrupts_deferred():
+                    failed = self._write(batch)
+                for row, error in failed:
+                    if (left := self._reject(row, error)) is not None:
+                        first_error = first_error or left
+                        untold += 1
+            if first_error is not None:
+                if untold > 1:
+                    first_error.add_note(f"{untold - 1} more rows were rejected; with on_reject you are told of each")
+                raise first_error
 
-    def _reject(self, row: Mapping[str, Any], error: Exception) -> Exception | None:
+    def _take(self, all_because: Cause | None) -> RowBatch | None:
+        """The batch that is due now."""
+        now, limits = self._clock(), self._limits
+        if not self._rows or (cause := self._due(now) or all_because) is None:
+            return None
+        oldest = now if self._oldest is None else self._oldest
+        popleft = self._rows.popleft
+        rows = [popleft() for _ in range(min(len(self._rows), limits.batch_size))]
+        taken_bytes, self._bytes = self._bytes, 0  # if they are measured, all rows leave
+        self._oldest = now if self._rows else None
+        return RowBatch(rows, cause, limits.batch_size, taken_bytes, waited=max(0.0, now - oldest))
+
+    def _due(self, now: float) -> Cause | None:
+        limits = self._limits
+        if len(self._rows) >= limits.batch_size:
+            return Cause.COUNT
+        if limits.batch_bytes is not None and self._bytes >= limits.batch_bytes:
+            return Cause.BYTES
+        return Cause.AGE if self._oldest is not None and now >= self._oldest + limits.flush_interval else None
+
+    def _write(self, batch: RowBatch) -> Failed:
+        self._left = None
+        self._in_flight = len(batch)
+        is_decided = False
+        try:
+            failed, self._left = self._delivery.attempt(batch)
+            is_decided = True
+        finally:
+            self._in_flight = 0
+            if not is_decided:  # nobody knows what became of them, so they are not tried again
+                self._flushed(None, len(batch))
+        return failed
+
+    def _flushed(self, flush: FlushCompleted | None, failed: int) -> None:
+        self._tally.add(flush, failed=failed)
+        self._rejected += failed
+        if flush is not None and self._events:
+            self._events.emit(flush)
+
+    def _reject(self, row: Any, error: Exception) -> Exception | None:
         """Tell `on_reject` of a row; returns what is left to raise."""
         if self._on_reject is None:
             return error
@@ -219,33 +274,7 @@ class BulkInserter:
             return raised
         return None
 
-    def _is_due(self) -> bool:
-        """Whether a batch is due, once a back-off is over."""
-        while self._accumulator.due(self._clock()) is None:
-            due = self._accumulator.next_due()
-            resumes = self._accumulator.resumes_at
-            if due is None or resumes is None or due > resumes:
-                return False
-            self._sleep(max(0.0, resumes - self._clock()))
-        return True
-
-    def _write_next(self) -> Written:
-        written = Written()
-        batch = self._accumulator.take(self._clock())
-        if batch is None:
-            return written
-        try:
-            written = self._delivery.write(batch)
-        except BaseException as error:
-            written = interrupted(batch, error)
-            raise
-        finally:
-            self._accumulator.settle(batch, written.undecided, written.resume_at)
-            self._tally.add(written.flush, failed=len(written.failed))
-            self._rejected += len(written.failed)
-            if written.flush is not None:
-                self._delivery.emit(written.flush)
-        return written
+    # -- age -----------------------------------------------------------------------------------------------------------
 
     def _watch_age(self) -> None:
         """Wake the thread that writes what has grown old; where none can start, the next call does it."""
@@ -259,46 +288,20 @@ class BulkInserter:
         self._changed.notify()
 
     def _write_when_old(self) -> None:
+        interval = self._limits.flush_interval
         with self._lock:
-            while not self._accumulator.closing:
-                due = self._accumulator.next_due()
-                if due is None or (left := due - self._clock()) > 0:
-                    self._changed.wait(None if due is None else left)
-                    continue
-                try:
-                    self._write_due()
-                except Exception as error:  # noqa: BLE001  # it is raised by the next call of the user
-                    self._background_error = self._background_error or error
-
-    def _raise_background_error(self) -> None:
-        error, self._background_error = self._background_error, None
-        if error is not None:
-            raise error
-
-
-def _reflected(database: Database, name: str) -> Table:
-    check_sql_name(name, "the name of the table")
-    with database.reading() as connection:
-        try:
-            return Table(name, MetaData(), autoload_with=connection)
-        except NoSuchTableError:
-            raise InvalidInput(f"there is no table {name!r} in {database.url!r}: create it first") from None
-
-
-def _insert_statement(table: Table, on_conflict: OnConflict, columns: Iterable[str], dialect: Dialect) -> Insert:
-    if on_conflict not in get_args(OnConflict):
-        raise InvalidInput(f"on_conflict is {on_conflict!r}: use one of {', '.join(map(repr, get_args(OnConflict)))}")
-    if on_conflict == "error":
-        return insert(table)
-    statement = postgresql.insert(table) if dialect.name == "postgresql" else sqlite.insert(table)
-    if on_conflict == "ignore":
-        return statement.on_conflict_do_nothing()
-    keys = list(table.primary_key.columns.keys())
-    if not keys:
-        raise InvalidInput(f"on_conflict='update' needs a primary key, and {table.name!r} has none")
-    updated = {name: statement.excluded[name] for name in columns if name not in keys and name in table.columns}
-    return (
-        statement.on_conflict_do_update(index_elements=keys, set_=updated)
-        if updated
-        else statement.on_conflict_do_nothing()
-    )
+            while not self._closing:
+                looked = self._clock()
+                if not self._rows:
+                    # While a source is read, its rows come without a word: they are as old as the last look, at most.
+                    self._changed.wait(max(interval, SHORTEST_LOOK_SECONDS) if self._extending else None)
+                    if self._rows and self._oldest is None:
+                        self._oldest = looked
+                elif self._oldest is not None and (left := self._oldest + interval - looked) > 0:
+                    self._changed.wait(left)
+                else:
+                    self._oldest = looked if self._oldest is None else self._oldest
+                    try:
+                        self._write_due()
+                    except Exception as error:  # noqa: BLE001  # it is raised by the next call of the user
+                        self._background_error = self._background_error or error

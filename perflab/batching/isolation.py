@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from perflab.database.failures import FailureKind, classify
+from perflab.events import Outcome
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,3 +70,12 @@ def isolate(items: Sequence[T], attempt: Callable[[Sequence[T]], Sequence[R]]) -
         else:
             outcome.delivered += zip(part, results, strict=True)
     return outcome
+
+
+def outcome_of(delivered: int, failed: int, undecided: int) -> Outcome:
+    """How an attempt ended in which so many items ended so."""
+    if undecided:
+        return Outcome.RETRIED
+    if not failed:
+        return Outcome.COMMITTED
+    return Outcome.PARTIAL if delivered else Outcome.FAILED

@@ -9,7 +9,7 @@ from perflab.database.values import shown
 from perflab.errors import InvalidInput
 
 CONVERTED_ROWS = 10_000
-"""Of a DataFrame at a time, so that there is never a second copy of the whole."""
+"""Of a DataFrame or an Arrow table at a time, so that there is never a second copy of the whole."""
 
 
 def as_row(row: Any, columns: Sequence[str]) -> Mapping[str, Any]:
@@ -29,28 +29,30 @@ def as_row(row: Any, columns: Sequence[str]) -> Mapping[str, Any]:
     return dict(zip(columns, row, strict=True))
 
 
-def iterate_rows(source: Any, columns: Sequence[str]) -> Iterator[Mapping[str, Any]]:
-    """The rows of a source, one at a time: a generator is never read ahead.
+def iterate_rows(source: Any) -> Iterator[Any]:
+    """The rows of a source, one at a time and as they are: a generator is never read ahead.
 
     Args:
-        source: an iterable of rows, a pandas DataFrame (a missing value becomes None), or an Arrow table or batch.
-        columns: names for rows that come as tuples or lists.
+        source: an iterable of rows, a pandas DataFrame (a missing value becomes None), or an Arrow table or batch. Of
+            the last two, `CONVERTED_ROWS` at a time become dictionaries.
     """
     if hasattr(source, "itertuples"):
-        yield from _frame_rows(source)
-    elif hasattr(source, "to_batches"):
-        for batch in source.to_batches():
-            yield from batch.to_pylist()
-    elif hasattr(source, "to_pylist"):
-        yield from source.to_pylist()
-    elif isinstance(source, Mapping | str | bytes) or not isinstance(source, Iterable):
+        return _frame_rows(source)
+    if hasattr(source, "to_batches"):
+        return _arrow_rows(source.to_batches(max_chunksize=CONVERTED_ROWS))
+    if hasattr(source, "to_pylist"):
+        return _arrow_rows(source.slice(start, CONVERTED_ROWS) for start in range(0, len(source), CONVERTED_ROWS))
+    if isinstance(source, Mapping | str | bytes) or not isinstance(source, Iterable):
         raise InvalidInput(
             f"extend() takes many rows, not one {type(source).__name__}: give a list, a generator, a DataFrame or an "
             "Arrow table; add() takes one row"
         )
-    else:
-        for row in source:
-            yield as_row(row, columns)
+    return iter(source)
+
+
+def _arrow_rows(batches: Iterable[Any]) -> Iterator[dict[str, Any]]:
+    for batch in batches:
+        yield from batch.to_pylist()
 
 
 def _frame_rows(frame: Any) -> Iterator[dict[str, Any]]:

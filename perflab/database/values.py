@@ -150,7 +150,7 @@ def storable_column(values: Sequence[Any]) -> bool:
         text = "".join(known)
         return "\x00" not in text and (text.isascii() or all(map(_encodes, known)))
     if kind is int:
-        return bool(MIN_INT64 <= min(known) and max(known) <= MAX_INT64)
+        return bool(min(known) >= MIN_INT64 and max(known) <= MAX_INT64)
     return all(map(storable, known))
 
 

@@ -8,11 +8,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, Text
+from sqlalchemy.engine import make_url
 
 from perflab.batching.async_batcher import AsyncRequestBatcher
 from perflab.batching.batcher import DrainReport, RequestBatcher
@@ -117,17 +118,28 @@ def gate() -> Iterator[Gate]:
 
 
 class Lock:
-    """Another connection that holds the file's write lock."""
+    """Another connection, which holds the file's write lock, or the table on a server."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    def __init__(self, db: Database) -> None:
+        if db.engine_name == "sqlite":
+            self._connection: Any = sqlite3.connect(
+                make_url(db.url).database or "", isolation_level=None, check_same_thread=False
+            )
+            self._statements = ["BEGIN IMMEDIATE"]
+        else:
+            self._connection = psycopg.connect(db.url, autocommit=True)
+            self._statements = ["BEGIN", "LOCK TABLE sample IN EXCLUSIVE MODE"]
+        self._is_held = False
 
     def hold(self) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
+        for statement in self._statements:
+            self._connection.execute(statement)
+        self._is_held = True
 
     def release(self) -> None:
-        if self._connection.in_transaction:
+        if self._is_held:
             self._connection.execute("ROLLBACK")
+            self._is_held = False
 
     def close(self) -> None:
         self.release()
@@ -135,8 +147,8 @@ class Lock:
 
 
 @pytest.fixture
-def lock(db: Database, tmp_path: Path) -> Iterator[Lock]:
-    made = Lock(tmp_path / "test.db")
+def lock(db: Database) -> Iterator[Lock]:
+    made = Lock(db)
     yield made
     made.close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,26 @@ from perflab.events import Cause, FlushCompleted, Outcome
 Rows = Callable[[], list[int]]
 Stored = list[tuple[Any, ...]]
 PATIENCE_SECONDS = 60.0
+DUPLICATE = r'UNIQUE constraint failed: sample\.id|duplicate key value violates unique constraint "sample_pkey"'
+CHECK = "CHECK constraint failed|violates check constraint"
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "postgresql by COPY"])
+def db(
+    request: pytest.FixtureRequest, tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    """On each engine, and in each of its forms; a lock is waited for as shortly as the engine can."""
+    on_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'test.db'}" if on_file else request.getfixturevalue("bare_postgresql")()
+    if request.param == "postgresql by COPY":
+        monkeypatch.setattr("perflab.database.bulk.postgresql.COPY_FROM_ROWS", 1)
+        monkeypatch.setattr("perflab.database.bulk.postgresql.STAGING_FROM_ROWS", 1)
+    with Database.open(url, busy_timeout=0.0 if on_file else 0.01) as opened:
+        with opened.transaction() as connection:
+            table.create(connection)
+            if not on_file:  # where an id that is given does not move the next one that is made
+                connection.exec_driver_sql("ALTER SEQUENCE sample_id_seq RESTART WITH 1000")
+        yield opened
 
 
 def stored(db: Database) -> Stored:
@@ -38,30 +59,24 @@ def test_rows_of_every_shape(db: Database, table: Table) -> None:
         inserter.extend([{"n": 4, "name": "d"}, (5, 5, "e")])
         inserter.extend((n, n, None) for n in (6, 7))
         inserter.extend(pd.DataFrame({"n": np.array([8, 9]), "name": ["h", np.nan]}))
-    assert stored(db) == [
-        (1, 1, None),
-        (2, 2, "b"),
-        (3, 3, None),
-        (4, 4, "d"),
-        (5, 5, "e"),
-        (6, 6, None),
-        (7, 7, None),
-        (8, 8, "h"),
-        (9, 9, None),
+    assert sorted(row[1:] for row in stored(db)) == [
+        (n, name) for n, name in enumerate((None, "b", None, "d", "e", None, None, "h", None), start=1)
     ]
+    assert {row[:2] for row in stored(db)} >= {(1, 1), (2, 2), (3, 3), (5, 5), (6, 6), (7, 7)}
     assert inserter.close() == InsertReport(delivered=9, rejected=0)
 
 
 def test_tuples_may_be_for_some_columns(db: Database, table: Table) -> None:
     with BulkInserter(db, table, columns=["name", "n"]) as inserter:
         inserter.add(("a", 1))
-    assert stored(db) == [(1, 1, "a")]
+    assert [row[1:] for row in stored(db)] == [(1, "a")]
 
 
 def test_a_table_may_be_given_by_name(db: Database) -> None:
     with BulkInserter(db, "sample") as inserter:
         inserter.extend([{"n": 1, "name": "a"}, (7, 2, "b")])
-    assert stored(db) == [(1, 1, "a"), (7, 2, "b")]
+    assert sorted(row[1:] for row in stored(db)) == [(1, "a"), (2, "b")]
+    assert (7, 2, "b") in stored(db)
 
 
 def test_batches_are_full_and_savings_counted(
@@ -72,7 +87,12 @@ def test_batches_are_full_and_savings_counted(
         assert rows() == list(range(20, 28)), "a full batch is written by the call that fills it"
     assert [(flush.cause, flush.items) for flush in flushes] == [(Cause.COUNT, 4), (Cause.COUNT, 4), (Cause.CLOSE, 2)]
     metrics = inserter.metrics()
-    assert (metrics.items, metrics.round_trips, metrics.round_trips_saved) == (10, 9, 21)
+    assert metrics.items == 10
+    if db.engine_name == "sqlite":
+        assert (metrics.round_trips, metrics.round_trips_saved) == (9, 21)
+    else:  # with COPY one more, once, for the types of the columns
+        assert metrics.round_trips in (3, 4)
+        assert metrics.round_trips_saved == 10 - metrics.round_trips
 
 
 def test_batches_may_be_bounded_by_bytes(db: Database, table: Table, flushes: list[FlushCompleted]) -> None:
@@ -130,7 +150,7 @@ def taken(db: Database) -> Database:
 def test_on_conflict_error_rejects_the_row(taken: Database, table: Table) -> None:
     inserter = BulkInserter(taken, table)
     inserter.extend([(3, 3, "new"), (1, 10, "new"), (4, 4, "new")])
-    with pytest.raises(RejectedRow, match="UNIQUE constraint failed: sample\\.id"):
+    with pytest.raises(RejectedRow, match=DUPLICATE):
         inserter.close()
     assert stored(taken) == [(1, 1, "old"), (2, 2, "old"), (3, 3, "new"), (4, 4, "new")]
     assert inserter.close() == InsertReport(delivered=2, rejected=1)
@@ -151,7 +171,8 @@ def test_on_conflict_update_touches_only_the_columns_that_the_row_has(taken: Dat
         inserter.add({"id": 3, "name": "newer"})
         inserter.add({"id": 1})
         inserter.add({"n": 4})
-    assert stored(taken) == [(1, 1, "new"), (2, 20, "old"), (3, 3, "newer"), (4, 4, None)]
+    assert stored(taken)[:3] == [(1, 1, "new"), (2, 20, "old"), (3, 3, "newer")]
+    assert [row[1:] for row in stored(taken)[3:]] == [(4, None)]
     assert inserter.close() == InsertReport(delivered=6, rejected=0)
 
 
@@ -210,7 +231,7 @@ def test_without_on_reject_the_first_error_is_raised_after_the_neighbours_are_in
     db: Database, table: Table, rows: Rows
 ) -> None:
     inserter = BulkInserter(db, table, 5, 3600.0)
-    with pytest.raises(RejectedRow, match="CHECK constraint failed") as caught:
+    with pytest.raises(RejectedRow, match=CHECK) as caught:
         inserter.extend({"n": n} for n in (1, 13, 2, 1, 3))
     assert caught.value.__notes__ == ["1 more rows were rejected; with on_reject you are told of each"]
     assert rows() == [1, 2, 3]
@@ -278,7 +299,7 @@ def test_an_error_in_the_background_is_raised_by_the_next_call(db: Database, tab
     inserter = BulkInserter(db, table, 100, 0.005)
     inserter.add({"n": 13})
     assert written.wait(PATIENCE_SECONDS)
-    with pytest.raises(RejectedRow, match="CHECK constraint"):
+    with pytest.raises(RejectedRow, match=CHECK):
         inserter.flush()
     inserter.add({"n": 1})
     assert inserter.close() == InsertReport(delivered=1, rejected=1)
@@ -357,7 +378,7 @@ def test_an_operation_that_is_broken_off_is_heard_and_not_repeated(
         raise SystemExit
 
     with monkeypatch.context() as patched:
-        patched.setattr(inserter._delivery, "write", broken_off)
+        patched.setattr(inserter._delivery, "attempt", broken_off)
         with pytest.raises(SystemExit):
             inserter.flush()
     assert inserter.metrics().pending == 0
@@ -383,7 +404,7 @@ def test_a_listener_hears_of_partial_batches(db: Database, table: Table, flushes
         ({"batch_bytes": 0}, "batch_bytes is 0"),
         ({"on_conflict": "replace"}, "on_conflict is 'replace': use one of 'error', 'ignore', 'update'"),
         ({"columns": ["n", "nope"]}, "'sample' has no column 'nope'"),
-        ({"table": "missing"}, "there is no table 'missing' in 'sqlite:///.*test.db': create it first"),
+        ({"table": "missing"}, "there is no table 'missing' in '.*': create it first"),
         ({"table": 5}, "the table is a int: give a SQLAlchemy Table or the name of one"),
     ],
 )

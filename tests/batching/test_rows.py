@@ -46,7 +46,7 @@ def test_a_row_of_another_length_is_refused(row: Any) -> None:
 @pytest.mark.parametrize("source", [{"id": 1}, "rows", b"rows", 5, None])
 def test_what_is_one_row_or_no_row_is_refused_by_extend(source: Any) -> None:
     with pytest.raises(InvalidInput, match=r"extend\(\) takes many rows, not one "):
-        list(iterate_rows(source, COLUMNS))
+        list(iterate_rows(source))
 
 
 def test_a_generator_is_never_read_ahead() -> None:
@@ -57,7 +57,7 @@ def test_a_generator_is_never_read_ahead() -> None:
             read.append(n)
             yield n, "x"
 
-    rows = iterate_rows(generate(), COLUMNS)
+    rows = iterate_rows(generate())
     assert read == []
     next(rows)
     next(rows)
@@ -80,7 +80,7 @@ def test_a_data_frame_gives_pythons_own_values() -> None:
             "category": pd.Categorical(["x", None]),
         }
     )
-    first, second = iterate_rows(frame, ())
+    first, second = iterate_rows(frame)
     assert first == {
         "integer": 1,
         "small": 1,
@@ -109,15 +109,15 @@ def test_a_data_frame_gives_pythons_own_values() -> None:
 def test_a_long_data_frame_is_converted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows_module, "CONVERTED_ROWS", 3)
     frame = pd.DataFrame({"n": range(8)}, index=[5] * 8)
-    assert [row["n"] for row in iterate_rows(frame, ())] == list(range(8))
-    assert list(iterate_rows(frame.iloc[:0], ())) == []
+    assert [row["n"] for row in iterate_rows(frame)] == list(range(8))
+    assert list(iterate_rows(frame.iloc[:0])) == []
 
 
 def test_names_of_columns_become_text_and_must_differ() -> None:
-    assert list(iterate_rows(pd.DataFrame({0: [1]}), ())) == [{"0": 1}]
+    assert list(iterate_rows(pd.DataFrame({0: [1]}))) == [{"0": 1}]
     for names in (["a", "a"], [0, "0"]):
         with pytest.raises(InvalidInput, match="two columns of one name"):
-            list(iterate_rows(pd.DataFrame([[1, 2]], columns=names), ()))
+            list(iterate_rows(pd.DataFrame([[1, 2]], columns=names)))
 
 
 # -- Arrow -------------------------------------------------------------------------------------------------------------
@@ -126,29 +126,36 @@ def test_names_of_columns_become_text_and_must_differ() -> None:
 class Batch:
     """What an Arrow record batch has that matters here."""
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, rows: list[dict[str, Any]], at_most: int) -> None:
         self._rows = rows
+        self._at_most = at_most
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def slice(self, start: int, length: int) -> Batch:
+        return Batch(self._rows[start : start + length], self._at_most)
 
     def to_pylist(self) -> list[dict[str, Any]]:
+        assert len(self._rows) <= self._at_most, "it is taken in parts"
         return self._rows
 
 
 class ArrowTable(Batch):
-    def to_batches(self) -> Iterator[Batch]:
-        return (Batch([row]) for row in self._rows)
-
-    def to_pylist(self) -> list[dict[str, Any]]:
-        raise AssertionError("a table is taken batch by batch")
+    def to_batches(self, max_chunksize: int) -> Iterator[Batch]:
+        return (self.slice(start, max_chunksize) for start in range(0, len(self), max_chunksize))
 
 
-def test_an_arrow_table_is_taken_batch_by_batch() -> None:
-    rows: list[dict[str, Any]] = [{"id": 1}, {"id": None}]
-    assert list(iterate_rows(Batch(rows), ())) == rows
-    assert list(iterate_rows(ArrowTable(rows), ())) == rows
+@pytest.mark.parametrize("kind", [Batch, ArrowTable])
+def test_arrow_is_converted_in_parts(monkeypatch: pytest.MonkeyPatch, kind: type[Batch]) -> None:
+    monkeypatch.setattr(rows_module, "CONVERTED_ROWS", 3)
+    rows: list[dict[str, Any]] = [{"id": 1}, {"id": None}, *({"id": n} for n in range(5))]
+    assert list(iterate_rows(kind(rows, at_most=3))) == rows
+    assert list(iterate_rows(kind([], at_most=3))) == []
 
 
 def test_a_real_arrow_table() -> None:
     pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is in no extra; where it is installed, this runs")
     table = pyarrow.table({"id": [1, 2], "name": ["a", None]})
-    assert list(iterate_rows(table, ())) == [{"id": 1, "name": "a"}, {"id": 2, "name": None}]
-    assert list(iterate_rows(table.to_batches()[0], ())) == [{"id": 1, "name": "a"}, {"id": 2, "name": None}]
+    assert list(iterate_rows(table)) == [{"id": 1, "name": "a"}, {"id": 2, "name": None}]
+    assert list(iterate_rows(table.to_batches()[0])) == [{"id": 1, "name": "a"}, {"id": 2, "name": None}]

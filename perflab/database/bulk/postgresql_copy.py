@@ -22,7 +22,8 @@ NOT_COPIED = (
     psycopg.errors.FeatureNotSupported,  # row-level security
     psycopg.errors.WrongObjectType,  # a view
     psycopg.errors.InsufficientPrivilege,  # to make a temporary table
-    psycopg.errors.InvalidBinaryRepresentation,  # the type of a column has changed
+    psycopg.errors.InvalidBinaryRepresentation,  # the type of a column has changed …
+    psycopg.errors.ProtocolViolation,  # … to a longer one
 )
 """What an INSERT may do and a COPY may not."""
 _STAGING = "perflab_staging"

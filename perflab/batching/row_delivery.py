@@ -1,0 +1,264 @@
+"""From many rows to one table: what the bulk inserter writes with.
+
+Rows have no results and no futures, so they are checked and sent by columns, without an object for each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import itemgetter
+from random import Random
+from typing import Any, cast
+
+from perflab.batching.isolation import Isolated, isolate, outcome_of
+from perflab.batching.retry import RetryPolicy
+from perflab.batching.rows import as_row
+from perflab.database.bulk.form import CompiledForm
+from perflab.database.core_write import CoreRow, CoreWrite, Values
+from perflab.database.database import Database
+from perflab.database.failures import FailureKind, as_perflab_error, classify, is_too_much
+from perflab.database.ledger import outcome_unknown
+from perflab.database.operation import DriverConnection
+from perflab.errors import DeliveryTimeout, OutcomeUnknown, TransientError
+from perflab.events import Cause, FlushCompleted
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRows:
+    """Rows as the driver takes them."""
+
+    rows: Sequence[Any]
+    """As they were given."""
+    form: CompiledForm | None
+    """Of all of them; None where they have several."""
+    values: Values
+    """Of each row its bound values, or its `CoreRow` where they have several forms."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowBatch:
+    """Rows that leave together, and what is left of them for another attempt."""
+
+    rows: Sequence[Any]
+    cause: Cause
+    capacity: int
+    bytes: int
+    waited: float
+    """Seconds that the oldest row had waited, at the most."""
+    attempt: int = 1
+    resume_at: float = 0.0
+    deadline: float | None = None
+    """Of the first attempt, from its start."""
+    prepared: PreparedRows | None = None
+    """What the first attempt left of `rows`."""
+
+    def __len__(self) -> int:
+        return len(self.rows if self.prepared is None else self.prepared.rows)
+
+
+Failed = list[tuple[Any, Exception]]
+"""Rows as they were given, each with its error."""
+
+
+class _Tally:
+    """What the attempts at one batch have cost."""
+
+    def __init__(self) -> None:
+        self.round_trips = 0
+        self.superseded = 0
+        self.too_much = False
+
+
+class RowDelivery:
+    """Writes batches of rows with one operation.
+
+    Args:
+        columns: names for rows that are tuples or lists.
+        flushed: called after each attempt, with the number of rows that have failed; None where nothing was sent.
+        sleep: between two questions to the ledger.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        operation: CoreWrite,
+        columns: tuple[str, ...],
+        retry: RetryPolicy,
+        *,
+        flushed: Callable[[FlushCompleted | None, int], object],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        random: Random,
+    ) -> None:
+        self._database = database
+        self._operation = operation
+        self._columns = columns
+        self._retry = retry
+        self._flushed = flushed
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+
+    def attempt(self, batch: RowBatch) -> tuple[Failed, RowBatch | None]:
+        """Write a batch once.
+
+        Returns:
+            The rows that have failed, and a batch of those that are to be tried again.
+        """
+        start, tally = self._clock(), _Tally()
+        deadline = start + self._retry.delivery_timeout if batch.deadline is None else batch.deadline
+        failed: Failed = []
+        prepared = self._prepare(batch.rows, failed) if batch.prepared is None else batch.prepared
+        isolated = isolate(range(len(prepared.rows)), partial(self._attempt, prepared, tally, deadline))
+        failed += [(prepared.rows[index], self._typed(error)) for index, error in isolated.failed]
+        resume_at = self._clock() + self._retry.delay(batch.attempt, self._random)
+        undecided = self._undecided(prepared, isolated, batch, failed, in_time=resume_at < deadline)
+        delivered = len(isolated.delivered)
+        flush = FlushCompleted(
+            items=delivered + len(failed) + len(undecided),
+            delivered=delivered,
+            capacity=batch.capacity,
+            bytes=batch.bytes,
+            seconds=self._clock() - start,
+            waited=batch.waited,
+            round_trips=tally.round_trips,
+            round_trips_unbatched=delivered * self._database.round_trips_of_one,
+            cause=batch.cause,
+            outcome=outcome_of(delivered, len(failed), len(undecided)),
+            attempt=batch.attempt,
+            too_much=tally.too_much,
+            superseded=tally.superseded,
+        )
+        self._flushed(flush if isolated.attempts else None, len(failed))
+        if not undecided:
+            return failed, None
+        left = replace(
+            batch,
+            prepared=PreparedRows(
+                [prepared.rows[index] for index in undecided],
+                prepared.form,
+                [prepared.values[index] for index in undecided],
+            ),
+            attempt=batch.attempt + 1,
+            deadline=deadline,
+            resume_at=resume_at,
+        )
+        return failed, left
+
+    # -- rows as the driver takes them ---------------------------------------------------------------------------------
+
+    def _prepare(self, rows: Sequence[Any], failed: Failed) -> PreparedRows:
+        columns, values = self._by_position(rows)
+        prepared = self._operation.prepare_many(columns, values) if columns else None
+        if prepared is not None:
+            return PreparedRows(rows, *prepared)
+        good: list[Any] = []
+        core_rows: list[CoreRow] = []
+        for row in rows:
+            try:
+                core_rows.append(self._operation.prepare(as_row(row, self._columns)))
+            except Exception as error:  # noqa: BLE001  # it fails alone
+                failed.append((row, self._typed(error)))
+            else:
+                good.append(row)
+        return PreparedRows(good, None, core_rows)
+
+    def _by_position(self, rows: Sequence[Any]) -> tuple[tuple[str, ...], Values]:
+        """The columns of all rows, and their values in this order; no columns where they differ."""
+        kinds = set(map(type, rows))
+        if kinds <= _SEQUENCES:
+            return self._columns, rows
+        if kinds != _DICTIONARY:
+            return (), ()
+        columns = set(map(tuple, rows))
+        if len(columns) > 1:
+            return (), ()
+        (names,) = columns
+        if len(names) == 1:
+            return names, [(row[names[0]],) for row in rows]
+        return (names, list(map(itemgetter(*names), rows))) if names else ((), ())
+
+    # -- attempts ------------------------------------------------------------------------------------------------------
+
+    def _attempt(self, prepared: PreparedRows, tally: _Tally, deadline: float, part: Sequence[int]) -> Sequence[None]:
+        """Write one part in one transaction."""
+        values = [prepared.values[index] for index in part]
+        try:
+            with self._connection(tally) as connection:
+                superseded = connection.superseded
+                if prepared.form is not None:
+                    self._operation.write_alone(connection, self._database.ledger, prepared.form, values)
+                else:
+                    with self._database.ledger.transaction(connection):
+                        self._operation.apply(connection, cast("Sequence[CoreRow]", values))
+                tally.superseded += connection.superseded - superseded
+        except OutcomeUnknown as unknown:
+            if not self._is_written(unknown, tally, deadline):
+                raise TransientError("the connection was lost, and the batch with it") from unknown
+        return [None] * len(part)
+
+    def _is_written(self, unknown: OutcomeUnknown, tally: _Tally, deadline: float) -> bool:
+        """Ask the ledger until it answers or the time is over."""
+        if unknown.batch is None:
+            raise unknown
+        number = 0
+        while True:
+            number += 1
+            try:
+                with self._connection(tally) as connection:
+                    return self._database.ledger.ask(connection, unknown.batch) is not None
+            except Exception as error:
+                seconds = self._retry.delay(number, self._random)
+                if classify(error) is not FailureKind.TRANSIENT or self._clock() + seconds >= deadline:
+                    raise outcome_unknown(
+                        f"the ledger could not be asked in time: {self._typed(error)}", unknown.batch
+                    ) from error
+                self._sleep(seconds)
+
+    @contextmanager
+    def _connection(self, tally: _Tally) -> Iterator[DriverConnection]:
+        with self._database.writing_connection() as connection:
+            before = connection.round_trips
+            try:
+                yield connection
+            except Exception as error:
+                tally.too_much = tally.too_much or is_too_much(error)
+                raise
+            finally:
+                tally.round_trips += connection.round_trips - before
+
+    def _undecided(
+        self, prepared: PreparedRows, isolated: Isolated[int, None], batch: RowBatch, failed: Failed, *, in_time: bool
+    ) -> Sequence[int]:
+        """What is to be tried again; the rest has failed."""
+        undecided, error = isolated.undecided, isolated.error
+        if error is None:
+            return ()
+        if isolated.in_doubt:
+            failed += [(prepared.rows[index], error) for index in isolated.in_doubt]
+            undecided = undecided[len(isolated.in_doubt) :]
+        if in_time:
+            return undecided
+        for index in undecided:
+            expired = DeliveryTimeout(
+                f"{self._operation.name} was not delivered within {self._retry.delivery_timeout:g} s, after "
+                f"{batch.attempt} attempts; the last failed with: {self._typed(error)}"
+            )
+            expired.__cause__ = error
+            failed.append((prepared.rows[index], expired))
+        return ()
+
+    def _typed(self, error: Exception) -> Exception:
+        typed = as_perflab_error(error, self._operation.name)
+        if typed is None or typed is error:
+            return error
+        typed.__cause__ = error
+        return typed
+
+
+_SEQUENCES = frozenset({tuple, list})
+_DICTIONARY = frozenset({dict})
