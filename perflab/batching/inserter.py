@@ -137,8 +137,9 @@ class BulkInserter:
         """
         as_row(row, self._columns)
         with self._lock:
-            self._append(row)
-            self._write_due()
+            now = self._clock()
+            self._append(row, now)
+            self._write_due(now=now)  # with one reading, so that a row that has just come is not old
 
     def extend(self, rows: Any) -> None:
         """Add many rows: an iterable of dictionaries or tuples, a generator, a DataFrame, or an Arrow table.
@@ -148,7 +149,7 @@ class BulkInserter:
         source = iterate_rows(rows)
         for row in source:
             with self._lock:
-                self._append(row)
+                self._append(row, self._clock())
                 room = 0 if self._limits.measures_bytes else max(0, self._limits.batch_size - len(self._rows))
                 self._extending += 1
                 self._changed.notify()
@@ -193,7 +194,7 @@ class BulkInserter:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _append(self, row: Any) -> None:
+    def _append(self, row: Any, now: float) -> None:
         if self._closing:
             raise LifecycleError("the inserter is closed: make another one")
         if self._limits.batch_bytes is not None:
@@ -203,15 +204,15 @@ class BulkInserter:
             self._bytes += size
         self._rows.append(row)
         if self._oldest is None:
-            self._oldest = self._clock()
+            self._oldest = now
             self._watch_age()
 
-    def _write_due(self, all_because: Cause | None = None) -> None:
+    def _write_due(self, all_because: Cause | None = None, *, now: float | None = None) -> None:
         """Write all that is due, wait out passing failures, and raise the first error that nobody else was told."""
         with self._lock:
             first_error, self._background_error = self._background_error, None
             untold = int(first_error is not None)
-            while (batch := self._left or self._take(all_because)) is not None:
+            while (batch := self._left or self._take(all_because, now)) is not None:
                 self._left = batch
                 self._sleep(max(0.0, batch.resume_at - self._clock()))
                 with interrupts_deferred():
@@ -225,9 +226,9 @@ class BulkInserter:
                     first_error.add_note(f"{untold - 1} more rows were rejected; with on_reject you are told of each")
                 raise first_error
 
-    def _take(self, all_because: Cause | None) -> RowBatch | None:
+    def _take(self, all_because: Cause | None, now: float | None) -> RowBatch | None:
         """The batch that is due now."""
-        now, limits = self._clock(), self._limits
+        limits, now = self._limits, self._clock() if now is None else now
         if not self._rows or (cause := self._due(now) or all_because) is None:
             return None
         oldest = now if self._oldest is None else self._oldest

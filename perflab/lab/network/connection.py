@@ -15,7 +15,7 @@ from perflab.lab.network.faults import Fault, Faults, Mode
 from perflab.lab.network.link import Link
 from perflab.lab.network.measured import LatenessRecord
 from perflab.lab.network.postgres_framing import Message
-from perflab.lab.network.postgres_meter import READY_FOR_QUERY, PostgresConversation, PostgresMeter
+from perflab.lab.network.postgres_meter import COPY_IN_RESPONSE, READY_FOR_QUERY, PostgresConversation, PostgresMeter
 from perflab.lab.network.sender import DelayedSender, DirectSender, Sender, shut_down
 from perflab.lab.network.side import Side
 
@@ -218,7 +218,9 @@ class Connection:
         conversation = self._conversation
         if conversation is None or conversation.unreadable is not None:
             return True
-        return any(message.kind == READY_FOR_QUERY for message in messages) and conversation.is_answered
+        kinds = {message.kind for message in messages}
+        # Behind a CopyInResponse nothing comes until the client goes on, which does not know that it may.
+        return COPY_IN_RESPONSE in kinds or (READY_FOR_QUERY in kinds and conversation.is_answered)
 
     def _send(self, by: Side, data: bytes, arrived_at: float) -> None:
         if data:

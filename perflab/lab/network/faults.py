@@ -28,7 +28,8 @@ class Mode(StrEnum):
     """Forwards what the client sends and swallows what the server sends: the client waits for ever."""
     LOSE_REPLY = "lose reply"
     """Does so until the answer is complete, and then closes: the server has done it, the client cannot know. Complete
-    is when a meter for PostgreSQL sees the last ReadyForQuery; without a meter, at the first bytes."""
+    is when a meter for PostgreSQL sees the last ReadyForQuery, or a CopyInResponse, behind which it is the client's
+    turn; without a meter, at the first bytes."""
     REFUSE = "refuse"
     """Refuses new connections; those that exist go on."""
 

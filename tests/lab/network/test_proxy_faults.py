@@ -318,6 +318,19 @@ def test_a_reply_in_parts_is_lost_as_a_whole(
     assert server.wait(ended)[0].received.endswith(encoded.SYNC)
 
 
+def test_an_invitation_to_copy_is_lost_at_once(
+    postgres: tuple[RecordingServer, Proxy, PostgresMeter, socket.socket],
+) -> None:
+    server, proxy, _, client = postgres
+    proxy.arm(Mode.LOSE_REPLY, when=Sends(b"COPY"))
+    copy = encoded.extended(b"COPY items FROM STDIN")  # which this server answers with its Sync, and not before
+    client.sendall(copy)
+    server.wait(lambda connections: connections[0].received == encoded.STARTUP + copy)
+    server.send(encoded.message("G"))
+    assert receive_all(client) == b""
+    assert [firing.mode for firing in proxy.fired] == [Mode.LOSE_REPLY]
+
+
 def test_a_stall_behind_a_message_lets_it_through_and_no_answer_back(
     postgres: tuple[RecordingServer, Proxy, PostgresMeter, socket.socket],
 ) -> None:
