@@ -80,6 +80,7 @@ def latency_by_flush_interval(findings: Findings, latency_target_seconds: float)
 
 
 def _finding(replay: pd.DataFrame, target_seconds: float) -> tuple[str, str]:
+    replay = replay[~replay["copied"]]
     stable = replay[replay["stable"]]
     failed = list(replay.loc[~replay["stable"], ["batch_size", "flush_interval"]].itertuples(index=False, name=None))
     without = f"could not keep up and {verb(len(failed), 'has', 'have')} no percentiles"

@@ -67,8 +67,11 @@ def verb(count: int, one: str, several: str) -> str:
 
 
 def listed(settings: Sequence[tuple[int, float]], *, most: int = 3) -> str:
-    """Settings in words, the first few of them by name."""
-    named = [f"{batches_of(size)} at {format_seconds(interval)}" for size, interval in settings[:most]]
+    """Settings in words, the first few of them by name. Single items wait for no interval."""
+    named = [
+        f"{batches_of(size)} at {format_seconds(interval)}" if size > 1 else batches_of(size)
+        for size, interval in settings[:most]
+    ]
     rest = len(settings) - len(named)
     return ", ".join(named) + (f" and {rest} more" if rest else "")
 

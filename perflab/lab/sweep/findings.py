@@ -105,10 +105,11 @@ class Findings:
 
         Columns: batch_size, flush_interval (seconds), p50, p99 (seconds, with _low, _high; NaN where unstable),
         items_per_writer_second (and its _low, _high), mean_batch, round_trips, round_trips_unbatched,
-        round_trips_saved (share), stable, offered_per_second, blocks.
+        round_trips_saved (share), stable, offered_per_second, blocks, copied. Single items, which were replayed once
+        for all intervals, stand at each of them; those that were not measured there are `copied`.
         """
         rows = []
-        for (size, interval), group in self._of(Mode.REPLAY).groupby(CELL, sort=True):
+        for (size, interval), group in self._replayed.groupby(CELL, sort=True):
             stable = bool(group["stable"].all())
             rows.append(
                 {
@@ -124,6 +125,7 @@ class Findings:
                     "stable": stable,
                     "offered_per_second": group["items"].sum() / (len(group) * self.plan.replay_seconds),
                     "blocks": len(group),
+                    "copied": bool(group["copied"].all()),
                 }
             )
         return pd.DataFrame(rows)
@@ -134,7 +136,8 @@ class Findings:
 
         Columns: batch_size, flush_interval (seconds), cause, flushes, share (of the flushes of the setting).
         """
-        flushes = self._flushes[self._flushes["visit_key"].isin(self._of(Mode.REPLAY)["visit_key"])]
+        replayed = self._replayed[["visit_key", *CELL]]
+        flushes = self._flushes.drop(columns=CELL).merge(replayed, on="visit_key")
         counted = flushes.groupby([*CELL, "cause"], sort=True).size().rename("flushes").reset_index()
         counted["share"] = counted["flushes"] / counted.groupby(CELL)["flushes"].transform("sum")
         return counted
@@ -167,6 +170,17 @@ class Findings:
     def recommend(self, latency_target_seconds: float) -> Recommendation | NoRecommendation:
         """The setting to use under a bound of the p99, or why there is none."""
         return recommend(self.points, latency_target_seconds, rng=np.random.default_rng(self.plan.seed))
+
+    @cached_property
+    def _replayed(self) -> pd.DataFrame:
+        """The replays, those of single items at every interval: they wait for none, and were made once for all."""
+        visits = self._of(Mode.REPLAY)
+        single = visits[visits["batch_size"] == 1]
+        copies = [
+            single[single["flush_interval"] != interval].assign(flush_interval=interval, copied=True)
+            for interval in self.plan.replay_flush_intervals
+        ]
+        return pd.concat([visits.assign(copied=False), *copies], ignore_index=True)
 
     def _of(self, mode: Mode) -> pd.DataFrame:
         visits = self.visits[self.visits["mode"] == str(mode)]

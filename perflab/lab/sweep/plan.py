@@ -21,7 +21,7 @@ from perflab.version import __version__
 
 Engine = Literal["sqlite", "postgresql"]
 
-MEASUREMENT_VERSION = 1
+MEASUREMENT_VERSION = 2
 """Raised when a change makes new figures incomparable with old ones; visits of another version are measured again."""
 
 
@@ -90,7 +90,8 @@ class SweepPlan:
         added_latencies: Seconds of round trip that a proxy adds, for PostgreSQL. Each cell is measured with each of
             them; 0 is the baseline, through the same proxy. Empty: no proxy.
         closed_loop_batch_sizes: Items; each is measured as fast as possible, with `closed_loop_flush_interval`.
-        replay_batch_sizes: Items; each is replayed with each of `replay_flush_intervals` (seconds).
+        replay_batch_sizes: Items; each is replayed with each of `replay_flush_intervals` (seconds). Single items are
+            replayed with the shortest one alone: a batch of one is full at once, and waits for no interval.
         closed_loop_flush_interval: Seconds; long enough that full batches decide, short enough that the rest leaves.
         sizings: Names of sizing policies; each is measured in each mode that has a batch size.
         sizing_batch_size: Items, their bound.
@@ -184,7 +185,7 @@ class SweepPlan:
             Cell(Mode.REPLAY, size, interval, latency)
             for latency in latencies
             for size in self.replay_batch_sizes
-            for interval in self.replay_flush_intervals
+            for interval in (self.replay_flush_intervals if size > 1 else sorted(self.replay_flush_intervals)[:1])
         ]
         adaptive = [
             Cell(

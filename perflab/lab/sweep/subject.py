@@ -26,6 +26,8 @@ from perflab.scheduler.scheduler import Scheduler
 from perflab.scheduler.watch import IngestState, Watch
 
 QUEUE = "flights"
+NOTHING_YET = "nothing yet"
+"""The cursor of a watch before its first event."""
 POLL_SECONDS = 3_600.0
 """How often the scheduler polls a carrier-route."""
 
@@ -67,6 +69,9 @@ class IngestService:
         self.queue = PriorityQueue(self.database, QUEUE)
         self.scheduler = Scheduler(self.database, self.queue)
         self.scheduler.add_watches_bulk([Watch(name, interval=POLL_SECONDS) for name in watches])
+        # A watch in service has a state; its first one would take more statements than the many that follow.
+        self.scheduler.update_ingest_states_bulk([IngestState(name, cursor=NOTHING_YET) for name in watches])
+        self._watches = watches
         # All watches are due at once: one tick enqueues a poll for each.
         self.tick = self.scheduler.tick()
         self._insert_weather = insert(WEATHER)
@@ -104,7 +109,7 @@ class IngestService:
             "weather rows": self.database.fetch("SELECT key, origin FROM weather"),
             "polls": self.database.fetch("SELECT id, queue FROM perflab_jobs WHERE key IS NOT NULL"),
         }
-        expected = _expected(events)
+        expected = _expected(events, self._watches)
         polls = len(found.pop("polls"))
         if polls != self.tick.enqueued:
             raise WrongAnswer(f"the scheduler's tick enqueued {self.tick.enqueued} polls, but {polls} are there")
@@ -146,9 +151,9 @@ def _cursor(event: TraceEvent) -> str:
     return f"{event.subject.key}/{event.kind}"
 
 
-def _expected(events: Iterable[TraceEvent]) -> dict[str, list[tuple[Any, ...]]]:
+def _expected(events: Iterable[TraceEvent], watches: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
     jobs: list[tuple[Any, ...]] = []
-    states: dict[str, str] = {}
+    states = dict.fromkeys(watches, NOTHING_YET)
     weather: list[tuple[Any, ...]] = []
     for event in events:
         if isinstance(event.subject, Weather):

@@ -52,7 +52,7 @@ class KnownWorld:
         return self.waiting(cell) + 2 * self.seconds(self.batch(cell))
 
     def waiting(self, cell: Cell) -> float:
-        return min(cell.flush_interval, cell.batch_size / self.rate)
+        return min(cell.flush_interval, (cell.batch_size - 1) / self.rate)
 
     def __call__(self, cell: Cell, part: Slice, watches: Sequence[str], target: Target) -> Measurement:
         assert watches

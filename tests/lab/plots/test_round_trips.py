@@ -26,7 +26,8 @@ def test_what_is_drawn_is_the_data(findings: Findings) -> None:
     (mesh,) = (artist for artist in axes.collections if isinstance(artist, QuadMesh))
     expected = plot.data.pivot_table(index="batch_size", columns="flush_interval", values="round_trips_saved")
     np.testing.assert_array_equal(np.asarray(mesh.get_array()).reshape(3, 3), expected.to_numpy())
-    assert [text.get_text() for text in axes.texts[:3]] == ["0.0%", "0.0%", "0.0% \N{MULTIPLICATION SIGN}"]
+    assert [text.get_text() for text in axes.texts[:3]] == ["0.0%", "0.0%", "0.0%"]
+    assert axes.texts[5].get_text().endswith(" \N{MULTIPLICATION SIGN}")
     assert [label.get_text() for label in axes.get_yticklabels()] == ["1", "10", "100"]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "10", "50"]
 

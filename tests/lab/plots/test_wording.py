@@ -37,8 +37,8 @@ def test_one_block_has_no_interval() -> None:
 
 def test_settings_are_listed_up_to_a_limit() -> None:
     settings = [(1, 0.0), (10, 0.01), (100, 0.1), (500, 0.1), (900, 0.1)]
-    assert listed(settings[:1]) == "single items at 0 s"
-    assert listed(settings) == "single items at 0 s, batches of 10 at 10.0 ms, batches of 100 at 100 ms and 2 more"
+    assert listed(settings[:1]) == "single items"
+    assert listed(settings) == "single items, batches of 10 at 10.0 ms, batches of 100 at 100 ms and 2 more"
     assert (settings_of(1), settings_of(25)) == ("1 setting", "25 settings")
     assert (verb(1, "has", "have"), verb(2, "has", "have")) == ("has", "have")
     assert sentence(batches_of(5_000)) == "Batches of 5,000"

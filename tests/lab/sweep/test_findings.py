@@ -61,7 +61,7 @@ def test_the_recommendation_is_the_same_each_time(findings: Findings) -> None:
 def test_an_unfinished_sweep_has_no_findings(plan: SweepPlan, store: ResultsStore) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_sweep(plan, store, progress=False, measure_cell=KnownCost(fail_at=7, failure=KeyboardInterrupt()))
-    with pytest.raises(StoreError, match=r"7 of 60 visits .* are measured: run the sweep to its end"):
+    with pytest.raises(StoreError, match=r"7 of 54 visits .* are measured: run the sweep to its end"):
         Findings(plan, store)
 
 
@@ -94,3 +94,14 @@ def test_the_confirmation_measures_the_neighbours_again(
     assert double.value == pytest.approx(rate[100] / rate[200], rel=0.03)
     assert abs(confirmation.prediction_error) < 0.03
     assert confirmation.meets_target
+
+
+def test_single_items_are_replayed_once_and_stand_at_every_interval(findings: Findings) -> None:
+    assert [cell.flush_interval for cell in findings.plan.cells if cell.batch_size == 1] == [0.050, 0.0]
+    single = findings.replay[findings.replay["batch_size"] == 1]
+    assert single["copied"].tolist() == [False, True]
+    assert single["p99"].nunique() == 1
+    assert (1, 0.010) not in {(point.batch_size, point.flush_interval_seconds) for point in findings.points}
+    causes = findings.causes[findings.causes["batch_size"] == 1]
+    assert causes["flush_interval"].tolist() == [0.0, 0.010]
+    assert causes["flushes"].nunique() == 1

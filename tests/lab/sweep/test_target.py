@@ -14,9 +14,7 @@ import pytest
 
 from perflab.database.database import Database
 from perflab.errors import DatabaseUnusable, InvalidInput, LabError
-from perflab.lab.network.measured import AddedRoundTrip
 from perflab.lab.network.probe import Probe
-from perflab.lab.network.process import ProxyProcess
 from perflab.lab.sweep import added_latency
 from perflab.lab.sweep.plan import SweepPlan
 from perflab.lab.sweep.postgresql_target import open_postgresql
@@ -160,24 +158,26 @@ def test_the_baseline_goes_through_the_same_proxy(postgres_url: str) -> None:
 def test_a_proxy_that_is_off_is_tried_again_and_then_refused(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured: list[AddedRoundTrip] = []
-
-    class Impatient(ProxyProcess):
-        def __enter__(self) -> ProxyProcess:  # type: ignore[override]
-            found = super().__enter__()
-            measured.append(found.added)
-            return found
-
-    monkeypatch.setattr(added_latency, "ProxyProcess", Impatient)
     monkeypatch.setattr(added_latency, "PROBE", Probe(pings=10, tolerance_share=0.0, tolerance_seconds=0.0))
+    pauses: list[float] = []
     with (
-        open_postgresql(postgres_url, "normal") as target,
         pytest.raises(LabError, match="the proxy adds"),
-        target.fresh(0.001),
+        added_latency.through_proxy(postgres_url, 0.001, sleep=pauses.append),
     ):
         pass
-    assert measured == []
-    assert schemas(postgres_url) == []
+    assert len(pauses) == added_latency.ATTEMPTS - 1
+
+
+def test_a_proxy_that_is_off_once_is_started_again(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(added_latency, "PROBE", Probe(pings=10, tolerance_share=0.0, tolerance_seconds=0.0))
+
+    def come_to_rest(_seconds: float) -> None:
+        monkeypatch.setattr(added_latency, "PROBE", Probe(pings=10, tolerance_seconds=1.0))
+
+    with added_latency.through_proxy(postgres_url, 0.001, sleep=come_to_rest) as (url, added):
+        assert added > 0.0005
+        with Database.open(url) as database:
+            assert database.fetch("SELECT 1") == [(1,)]
 
 
 def test_an_embedded_server_is_there_for_the_block_and_gone_after_it() -> None:
