@@ -316,8 +316,7 @@ class AsyncRequestBatcher:
         self._write_next()  # after the waiters, whose barriers may have moved
 
     def _settle(self, batch: SubmissionBatch, written: Written) -> None:
-        if written.flush is not None:
-            self._delivery.emit(written.flush)
+        self._delivery.emit(written)
         given_up = written.undecided if self._gave_up else []
         abandon(given_up)
         self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)

@@ -280,8 +280,7 @@ class RequestBatcher:
                 raise
             finally:
                 resolve(written)
-                if written.flush is not None:
-                    self._delivery.emit(written.flush)
+                self._delivery.emit(written)
         finally:
             self._writing_thread = None
             self._settle(batch, written)

@@ -22,7 +22,7 @@ from perflab.database.failures import FailureKind, as_perflab_error, classify, i
 from perflab.database.ledger import outcome_unknown
 from perflab.database.operation import DriverConnection
 from perflab.errors import DeliveryTimeout, LifecycleError, OutcomeUnknown, StatementError
-from perflab.events import Event, FlushCompleted
+from perflab.events import FlushCompleted
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +79,19 @@ class Delivery:
             written.flush = self._describe(batch, written, tally, self._clock() - start)
         return written
 
-    def emit(self, event: Event) -> None:
-        if self._database.events:
-            self._database.events.emit(event)
+    def emit(self, written: Written) -> None:
+        """Tell listeners what was written: of each operation together, and then of the batch."""
+        if not self._database.events:
+            return
+        by_operation: dict[int, tuple[list[SubmissionEntry], list[Any]]] = {}
+        for entry, result in written.delivered:
+            entries, results = by_operation.setdefault(id(entry.item.operation), ([], []))
+            entries.append(entry)
+            results.append(result)
+        for entries, results in by_operation.values():
+            self._database.announce(entries[0].item.operation, [entry.item.item for entry in entries], results)
+        if written.flush is not None:
+            self._database.events.emit(written.flush)
 
     def _write(self, entries: Sequence[SubmissionEntry], tally: _Tally, written: Written) -> None:
         prepared = self._prepare(entries, written)

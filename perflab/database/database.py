@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
@@ -13,9 +13,9 @@ from sqlalchemy import Engine
 from perflab.database.compression import Compression, check_compression
 from perflab.database.connections import Connections
 from perflab.database.engines import open_pools
-from perflab.database.failures import FailureKind, TypedErrors, classify
-from perflab.database.ledger import KeptAnswers, Ledger
-from perflab.database.operation import DriverConnection, Operation
+from perflab.database.failures import TypedErrors
+from perflab.database.ledger import Ledger, ask_in_time
+from perflab.database.operation import DriverConnection, Operation, event_of
 from perflab.database.pools import Durability, Pool, Pooled, PoolSettings, driver_of
 from perflab.database.recorder import StatementRecorder
 from perflab.database.urls import parse_url, redact_url
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-ASK_AGAIN_SECONDS = 0.1
-"""Between questions to the ledger: about as long as a server takes to come back."""
 
 
 class RoundTripCount:
@@ -235,20 +231,40 @@ class Database:
             DatabaseError: the database refused or failed; nothing was written.
             LifecycleError: the connection is not in a transaction of this database.
         """
+        items = list(items)
         rows = list(map(operation.prepare, items))
         if not rows:
             return []
         with TypedErrors(f"{operation.name} of {len(rows)} items"):
             if connection is not None:
-                return list(operation.apply(self._in_transaction(connection), rows))
-            try:
-                with self.writing_connection() as driver, self.ledger.transaction(driver):
-                    results = operation.apply(driver, rows)
-                    if driver.answers_at_once:  # and must be read, while a faulty operation can be undone
-                        return list(results)
-            except OutcomeUnknown as unknown:
-                return self._ask(unknown).replay(lambda kept: list(operation.apply(kept, rows)))
-            return list(results)
+                results = list(operation.apply(self._in_transaction(connection), rows))
+            else:
+                results = self._apply_once(operation, rows)
+        self.announce(operation, items, results)
+        return results
+
+    def _apply_once(self, operation: Operation[Any, Result], rows: Sequence[Any]) -> list[Result]:
+        try:
+            with self.writing_connection() as driver, self.ledger.transaction(driver):
+                results = operation.apply(driver, rows)
+                if driver.answers_at_once:  # and must be read, while a faulty operation can be undone
+                    return list(results)
+        except OutcomeUnknown as unknown:
+            kept = ask_in_time(
+                self.ledger,
+                unknown,
+                self.writing_connection,
+                seconds=self._busy_timeout,
+                clock=self._clock,
+                sleep=self._sleep,
+            )
+            return kept.replay(lambda connection: list(operation.apply(connection, rows)))
+        return list(results)
+
+    def announce(self, operation: Operation[Item, Result], items: Sequence[Item], results: Sequence[Result]) -> None:
+        """Tell listeners of items that are written, if the operation says what."""
+        if self.events and (event := event_of(operation, items, results)) is not None:
+            self.events.emit(event)
 
     @property
     def ledger(self) -> Ledger:
@@ -317,29 +333,6 @@ class Database:
         """A connection of the pool, to which it goes back at the end."""
         self._check_usable()
         return pool.lend(take)
-
-    def _ask(self, unknown: OutcomeUnknown) -> KeptAnswers:
-        """What the database answered to a batch whose COMMIT was not answered.
-
-        Raises:
-            TransientError: it is not written, and never will be.
-            OutcomeUnknown: it cannot be asked within the busy timeout.
-        """
-        if unknown.batch is None:
-            raise unknown
-        deadline = self._clock() + self._busy_timeout
-        while True:
-            try:
-                with self.writing_connection() as connection:
-                    kept = self.ledger.ask(connection, unknown.batch)
-            except Exception as error:
-                if classify(error) is not FailureKind.TRANSIENT or self._clock() > deadline:
-                    raise unknown from error
-                self._sleep(ASK_AGAIN_SECONDS)
-                continue
-            if kept is None:
-                raise TransientError("the connection was lost, and nothing was written: try again later") from unknown
-            return kept
 
     def _in_transaction(self, connection: Connection) -> DriverConnection:
         """The driver's connection under a SQLAlchemy connection that is in a transaction of this database."""

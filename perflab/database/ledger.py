@@ -15,15 +15,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from perflab.database.failures import FailureKind, classify
 from perflab.database.operation import DriverConnection
 from perflab.database.recorder import StatementRecorder
-from perflab.errors import OutcomeUnknown, ResultLost
+from perflab.errors import OutcomeUnknown, ResultLost, TransientError
 
 T = TypeVar("T")
 
 KEEPS_ANSWER = re.compile(r"/\* ledger: ([a-z_]+(?:, [a-z_]+)*) \*/")
 """In a statement whose last part is called `answer`, behind that: the columns of it that the ledger keeps. They are the
 ones that the statement returns, in their order, and are numbers, texts or booleans."""
+
+
+ASK_AGAIN_SECONDS = 0.1
+"""Between questions of a direct call: a server that restarts is back within a few of them."""
 
 
 @dataclass(slots=True)
@@ -157,6 +162,38 @@ class KeptRows:
         if self._rows is None:
             raise _lost("the statement does not keep its answer")
         return self._rows
+
+
+def ask_in_time(
+    ledger: Ledger,
+    unknown: OutcomeUnknown,
+    connect: Callable[[], AbstractContextManager[DriverConnection]],
+    *,
+    seconds: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> KeptAnswers:
+    """What the server answered to a batch in doubt, asked again for some seconds while that fails in a passing way.
+
+    Raises:
+        TransientError: it is not written, and never will be.
+        OutcomeUnknown: the one that was given: it cannot be asked, or not in time.
+    """
+    deadline = clock() + seconds
+    while unknown.batch is not None:
+        try:
+            with connect() as connection:
+                kept = ledger.ask(connection, unknown.batch)
+        except Exception as error:
+            if classify(error) is not FailureKind.TRANSIENT or clock() > deadline:
+                raise unknown from error
+            sleep(ASK_AGAIN_SECONDS)
+        else:
+            if kept is None:
+                message = "the connection was lost, and nothing was written: try again later"
+                raise TransientError(message) from unknown
+            return kept
+    raise unknown
 
 
 def outcome_unknown(why: str, batch: UUID | None) -> OutcomeUnknown:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload, runtime_checkable
 
 from perflab.database.recorder import StatementRecorder
+from perflab.events import Event
+
+logger = logging.getLogger(__name__)
 
 
 class DriverConnection(Protocol):
@@ -76,6 +80,14 @@ class Deferred(Sequence[Result], Generic[Result]):
         return iter(self._now())  # Sequence's own would come here for each index
 
 
+@runtime_checkable
+class Announcing(Protocol):
+    """An operation of whose items listeners hear once they are written."""
+
+    def event(self, items: Sequence[Any], results: Sequence[Any]) -> Event | None:
+        """What to tell them of items that were written together, and their results; None if nothing."""
+
+
 class Operation(Protocol[Item_contra, Result_co]):
     """A kind of write that many items share.
 
@@ -108,3 +120,14 @@ class Operation(Protocol[Item_contra, Result_co]):
 
     def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> Sequence[Result_co]:
         """Write all rows, and return one result per row in their order."""
+
+
+def event_of(operation: Operation[Any, Any], items: Sequence[Any], results: Sequence[Any]) -> Event | None:
+    """What listeners shall hear of items that are written; None if nothing. Never raises: they are written."""
+    if not isinstance(operation, Announcing):
+        return None
+    try:
+        return operation.event(items, results)
+    except Exception:
+        logger.exception("the event of %s could not be made", operation.name)
+        return None

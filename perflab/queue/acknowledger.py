@@ -76,8 +76,6 @@ class Acknowledger:
 
     def _note(self, job: Job, end: End, operation: Any, item: Any) -> None:
         future = self._batcher.submit(operation, item)
-        if self._queue.db.events:
-            future.add_done_callback(partial(self._queue.announce_delivered, operation, item))
         future.add_done_callback(partial(self._decided, job, end))
 
     def _decided(self, job: Job, end: End, future: Future[bool]) -> None:

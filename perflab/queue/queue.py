@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
@@ -291,31 +290,12 @@ class PriorityQueue(Generic[Id, Ack]):
         *,
         connection: Connection | None = None,
     ) -> list[Result]:
-        items = list(_each(items))
-        results = self.db.apply(operation, items, connection=connection)
-        if items and self.db.events:
-            self._announce(operation, items, results)
-        return results
+        return self.db.apply(operation, _each(items), connection=connection)
 
     def _write_one(self, operation: QueueOperation[Item, Result], item: Item) -> Result | Future[Result]:
         if self._batching is None:
             return self._write(operation, [item])[0]
-        future = self._batching.submit(operation, item)
-        if self.db.events:
-            future.add_done_callback(partial(self.announce_delivered, operation, item))
-        return future
-
-    def announce_delivered(self, operation: QueueOperation[Item, Result], item: Item, future: Future[Result]) -> None:
-        """Tell listeners of an item that a batcher wrote; a callback for its future."""
-        if not future.cancelled() and future.exception() is None:
-            self._announce(operation, [item], [future.result()])
-
-    def _announce(
-        self, operation: QueueOperation[Item, Result], items: Sequence[Item], results: Sequence[Result]
-    ) -> None:
-        event = operation.event(items, results)
-        if event is not None:
-            self.db.events.emit(event)
+        return self._batching.submit(operation, item)
 
     def _jobs(self, rows: Sequence[ClaimedRow], lease_until: datetime) -> list[Job]:
         jobs = []

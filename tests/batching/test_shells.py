@@ -17,7 +17,8 @@ from perflab.errors import (
     RejectedRow,
     StatementError,
 )
-from perflab.events import Cause, Event, FlushCompleted, Outcome
+from perflab.events import Cause, Event, FlushCompleted, JobsEnqueued, Outcome
+from tests.batching.conftest import Append
 
 MakeShell = Callable[..., Any]
 Rows = Callable[[], list[int]]
@@ -286,6 +287,40 @@ def test_a_listener_that_raises_disturbs_nobody(
     assert [handle.result() for handle in handles] == [0, 10, 20, 30]
     assert len(heard) == 2
     assert caplog.text.count("a listener failed on FlushCompleted") == 2
+
+
+class Announced(Append):
+    """Tells listeners what it wrote; of 9 it cannot."""
+
+    name = "announced"
+
+    def event(self, items: Sequence[int], results: Sequence[int]) -> Event | None:
+        if 9 in items:
+            raise ZeroDivisionError
+        return JobsEnqueued(f"{items} {results}", len(items)) if len(items) > 1 else None
+
+
+def test_listeners_hear_of_written_items_of_an_operation_together(
+    make_shell: MakeShell, db: Database, append: Any, rows: Rows
+) -> None:
+    heard: list[Event] = []
+    db.events.add(lambda event: None if isinstance(event, FlushCompleted) else heard.append(event))
+    announced = Announced()
+    shell = make_shell()
+    shell.submit_all(announced, [1, 13, 2])
+    shell.submit(append, 3)
+    shell.submit(announced, -1)
+    shell.flush()
+    assert heard == [JobsEnqueued("[1, 2] [10, 20]", 2)]
+    shell.submit(announced, 5)
+    shell.submit(append, 6)
+    shell.flush()
+    handle = shell.submit(announced, 9)
+    shell.flush()
+    assert handle.result() == 90
+    assert db.apply(announced, [7, 8]) == [70, 80]
+    assert heard[1:] == [JobsEnqueued("[7, 8] [70, 80]", 2)]
+    assert sorted(rows()) == [1, 2, 3, 5, 6, 7, 8, 9]
 
 
 def test_flushes_are_reported_before_the_barrier_ends(
