@@ -59,6 +59,10 @@ class RequestBatcher:
     it. An item that is refused, or that the database rejects, fails alone, with its own error in its own future.
     A cancelled future takes its item back unless the batch has left. Do not change an item after submitting it.
 
+    A batch whose connection is lost is tried again, and its items are written once: where COMMIT was not answered, the
+    ledger is asked (on PostgreSQL, with perflab's schema). Where nobody can be asked, the futures get `OutcomeUnknown`
+    and nothing is tried again; an item that is written, but whose result went with the connection, gets `ResultLost`.
+
     Args:
         database: where to write.
         batch_size: items at which a batch leaves.

@@ -7,6 +7,8 @@ from random import Random
 
 from perflab.database.values import check_number
 
+LONGEST_DELIVERY_SECONDS = 12 * 3_600.0
+"""Half of what the ledger remembers: as long as a batch is tried, it can be asked what became of it."""
 _LARGEST_EXPONENT = 62
 """Far beyond every cap, and still exact as a float."""
 
@@ -25,7 +27,7 @@ class RetryPolicy:
     2015.
 
     Raises:
-        InvalidInput: a time is negative or not finite.
+        InvalidInput: a time is negative or not finite, or the delivery would take more than twelve hours.
     """
 
     base_seconds: float = 0.010
@@ -36,7 +38,7 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         check_number(self.base_seconds, "base_seconds", above_low=True)
         check_number(self.cap_seconds, "cap_seconds", low=self.base_seconds)
-        check_number(self.delivery_timeout, "delivery_timeout")
+        check_number(self.delivery_timeout, "delivery_timeout", high=LONGEST_DELIVERY_SECONDS)
 
     def delay(self, attempt: int, random: Random) -> float:
         """Seconds to wait after the given attempt (1 for the first) has failed."""

@@ -77,6 +77,7 @@ def test_a_bad_batch_size_is_refused_before_anything_follows_from_it(batch_size:
         {"cap_seconds": math.inf},
         {"delivery_timeout": -1.0},
         {"delivery_timeout": math.inf},
+        {"delivery_timeout": 43_201.0},
         {"delivery_timeout": "30"},
     ],
 )

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import psycopg
 import pytest
+from psycopg.waiting import Ready
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert
 from sqlalchemy.engine import make_url
 
@@ -18,6 +19,7 @@ from perflab.database.database import Database
 from perflab.database.failures import FailureKind, classify
 from perflab.database.ledger import KeptAnswers
 from perflab.database.operation import Deferred, DriverConnection
+from perflab.database.postgresql import PostgresConnection
 from perflab.database.postgresql_ledger import FORGOTTEN_AT_ONCE
 from perflab.errors import OutcomeUnknown, RejectedRow, ResultLost, TransientError
 from perflab.lab.network.faults import Mode
@@ -230,6 +232,32 @@ def test_a_transaction_that_still_waits_can_never_be_committed_after_the_answer_
     wait_until(lambda: waiting(perflab_url) == 0)
     assert rows(perflab_url, "SELECT state FROM perflab_jobs") == [("running",)]
     assert queue.mark_done_bulk(jobs) == [True]
+
+
+def test_a_socket_that_closes_before_the_driver_has_read_from_it_leaves_doubt_too(
+    far_database: Database, perflab_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """psycopg then says so without asking libpq, which still takes the connection for a good one."""
+    queue = queue_of(far_database)
+    lost = []
+
+    def send_and_lose(gen: Any) -> None:
+        next(gen)
+        for _ in range(2):
+            gen.send(Ready.W)
+        lost.append(gen)
+        raise psycopg.OperationalError("connection socket closed")
+
+    def undisturbed_until_the_sync(connection: PostgresConnection, gen: Any, **options: Any) -> Any:
+        if gen.__name__ == "_exit_gen" and not lost:
+            return send_and_lose(gen)
+        return wait(connection, gen, **options)
+
+    wait = PostgresConnection.wait
+    monkeypatch.setattr(PostgresConnection, "wait", undisturbed_until_the_sync)
+    ids = queue.bulk_enqueue([NewJob(1), NewJob(2)])
+    assert lost, "or nothing was lost"
+    assert rows(perflab_url, "SELECT id FROM perflab_jobs ORDER BY id") == [(job_id,) for job_id in ids]
 
 
 def waiting(url: str) -> int:
