@@ -20,7 +20,7 @@ def upgrade() -> None:
     op.create_table(
         "perflab_batches",
         sa.Column("id", UUID, nullable=False),
-        sa.Column("position", sa.SmallInteger, nullable=False),  # of the answer in its batch; the first is always there
+        sa.Column("position", sa.Integer, nullable=False),  # of the answer in its batch; the first is always there
         sa.Column("fenced", sa.Boolean, nullable=False, server_default=sa.false()),  # not written, and never will be
         sa.Column("answer", JSON),
         sa.Column("written_at", sa.TIMESTAMP(timezone=True), nullable=False, server_default=sa.func.now()),
