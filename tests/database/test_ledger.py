@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any, Self
 
@@ -241,16 +242,20 @@ def test_a_socket_that_closes_before_the_driver_has_read_from_it_leaves_doubt_to
     queue = queue_of(far_database)
     lost = []
 
-    def send_and_lose(gen: Any) -> None:
+    def send_and_lose(connection: PostgresConnection, gen: Any) -> None:
         next(gen)
-        for _ in range(2):
+        assert connection._pipeline is not None
+        while connection._pipeline.command_queue:
             gen.send(Ready.W)
-        lost.append(gen)
+        connection.pgconn.flush()
+        lost.append(connection)
+        with suppress(RuntimeError):  # it would go on to fetch
+            gen.close()
         raise psycopg.OperationalError("connection socket closed")
 
     def undisturbed_until_the_sync(connection: PostgresConnection, gen: Any, **options: Any) -> Any:
         if gen.__name__ == "_exit_gen" and not lost:
-            return send_and_lose(gen)
+            return send_and_lose(connection, gen)
         return wait(connection, gen, **options)
 
     wait = PostgresConnection.wait
