@@ -16,11 +16,13 @@ from typing import Any
 
 from perflab.batching.isolation import isolate, outcome_of
 from perflab.batching.part import AppliedPart, Doubt, PreparedItem, SubmissionBatch, SubmissionEntry, Unreadable
+from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
-from perflab.database.failures import FailureKind, as_perflab_error, classify, is_too_much
+from perflab.database.failures import as_perflab_error, classify, is_too_much
 from perflab.database.ledger import outcome_unknown
 from perflab.database.operation import DriverConnection
+from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, LifecycleError, OutcomeUnknown, StatementError
 from perflab.events import FlushCompleted
 
@@ -40,7 +42,7 @@ class Written:
 
 
 class Delivery:
-    """Writes batches of submissions to one database.
+    """Writes batches of submissions to one database, one at a time.
 
     Args:
         start: called with the future of each item as it leaves for the first time; False drops the item, because its
@@ -61,6 +63,7 @@ class Delivery:
         self._start = start
         self._clock = clock
         self._random = random
+        self._part_size = PartSize()
 
     def write(self, batch: SubmissionBatch) -> Written:
         """Write a batch: refuse bad items alone, isolate poison, and hand back what should be tried again.
@@ -95,7 +98,12 @@ class Delivery:
 
     def _write(self, entries: Sequence[SubmissionEntry], tally: _Tally, written: Written) -> None:
         prepared = self._prepare(entries, written)
-        isolated = isolate(prepared, lambda part: self._attempt(part, tally))
+        isolated = isolate(
+            prepared,
+            lambda part: self._attempt(part, tally),
+            part_size=self._part_size,
+            has_time=lambda item: self._clock() < item.entry.arrived + self._retry.delivery_timeout,
+        )
         self._deliver(((item.entry, result) for item, result in isolated.delivered), written)
         written.failed += [(item.entry, _typed(error, item.entry)) for item, error in isolated.failed]
         undecided = [item.entry for item in isolated.undecided]

@@ -1,4 +1,4 @@
-"""Finding the poison: write many items so that only those that fail alone fail."""
+"""Finding the poison, and the size that fits: write many items so that only those that fail alone fail."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from perflab.database.failures import FailureKind, classify
+from perflab.batching.part_size import PartSize
+from perflab.database.failures import classify, is_too_much
+from perflab.database.result_codes import FailureKind
 from perflab.events import Outcome
 
 T = TypeVar("T")
@@ -28,7 +30,13 @@ class Isolated(Generic[T, R]):
     attempts: int = 0
 
 
-def isolate(items: Sequence[T], attempt: Callable[[Sequence[T]], Sequence[R]]) -> Isolated[T, R]:
+def isolate(
+    items: Sequence[T],
+    attempt: Callable[[Sequence[T]], Sequence[R]],
+    *,
+    part_size: PartSize | None = None,
+    has_time: Callable[[T], bool] = lambda _item: True,
+) -> Isolated[T, R]:
     """Write items with `attempt`, all or nothing each time, and halve what is refused until the poison stands alone.
 
     An item's neighbours never fail with it, and parts are tried in order. For k bad items of n it makes at most
@@ -36,24 +44,38 @@ def isolate(items: Sequence[T], attempt: Callable[[Sequence[T]], Sequence[R]]) -
     items share their upper parts. Parts are cut at a power of two; cut in the middle, an n that is none would need
     more (n = 80, k = 2: 27 attempts where the bound is 26.3).
 
+    A part that took too long, or too much memory, is halved at once, and so are all that follow it: at most
+    log2(n) + 1 attempts until one fits, or a single item does not. That one waits, and all behind it.
+
     Args:
         items: what to write.
         attempt: writes the items of one part in one transaction and returns a result for each, or raises; what it
             raises is judged by `classify`. A statement that cannot run is halved too: whether a row or the statement is
             to blame is known only when a row stands alone.
+        part_size: bounds the parts, and learns from them.
+        has_time: whether there is time to try a smaller part at once; asked for the first item of what was too much.
 
     Returns:
         What was delivered, what failed, and what a passing failure, or one of unknown outcome, left undecided.
     """
+    part_size = part_size or PartSize()
     outcome: Isolated[T, R] = Isolated()
     parts = [items] if items else []
     while parts:
         part = parts.pop()
+        if (count := part_size.cut(len(part))) < len(part):
+            parts.append(part[count:])
+            part = part[:count]
         outcome.attempts += 1
         try:
             results = attempt(part)
         except Exception as error:  # noqa: BLE001  # each kind has its own answer
             kind = classify(error)
+            if kind is FailureKind.TRANSIENT and is_too_much(error):
+                part_size.too_much(len(part))
+                if len(part) > 1 and has_time(part[0]):
+                    parts.append(part)
+                    continue
             if kind in (FailureKind.TRANSIENT, FailureKind.UNKNOWN):
                 outcome.error = error
                 outcome.in_doubt = part if kind is FailureKind.UNKNOWN else ()
@@ -68,6 +90,7 @@ def isolate(items: Sequence[T], attempt: Callable[[Sequence[T]], Sequence[R]]) -
                 cut = 1 << ((len(part) - 1).bit_length() - 1)  # the largest power of two below
                 parts += [part[cut:], part[:cut]]
         else:
+            part_size.fitted(len(part))
             outcome.delivered += zip(part, results, strict=True)
     return outcome
 

@@ -53,6 +53,8 @@ class BatchingMetrics:
     """Batches by the cause for which they left."""
     retries: int
     """Attempts that ended in a passing failure."""
+    cut_batches: int
+    """Attempts at a batch of which a part was too large or took too long, and was halved."""
     failed: int
     """Items that ended in an error."""
     superseded: int
@@ -72,6 +74,7 @@ class FlushTally:
     def __init__(self) -> None:
         self._items = self._batches = self._attempted = self._capacity = 0
         self._round_trips = self._round_trips_unbatched = self._retries = self._failed = self._superseded = 0
+        self._cut_batches = 0
         self._causes: Counter[Cause] = Counter()
         self._waits: deque[float] = deque(maxlen=RECENT_FLUSHES)
         self._seconds: deque[float] = deque(maxlen=RECENT_FLUSHES)
@@ -88,6 +91,7 @@ class FlushTally:
             return
         self._items += flush.delivered
         self._superseded += flush.superseded
+        self._cut_batches += flush.too_much
         self._batches += flush.delivered > 0
         self._round_trips += flush.round_trips
         self._round_trips_unbatched += flush.round_trips_unbatched
@@ -114,6 +118,7 @@ class FlushTally:
             causes=MappingProxyType(dict(self._causes)),
             retries=self._retries,
             failed=self._failed,
+            cut_batches=self._cut_batches,
             superseded=self._superseded,
             pending=pending,
             wait_seconds=Quantiles.of(self._waits),

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from enum import StrEnum
 
 from sqlalchemy.exc import DBAPIError
 
+from perflab.database.result_codes import (
+    FailureKind,
+    is_sqlite_too_much,
+    is_sqlstate_too_much,
+    kind_of_sqlite,
+    kind_of_sqlstate,
+)
 from perflab.database.urls import redact
 from perflab.errors import (
     DatabaseUnusable,
@@ -22,69 +28,6 @@ from perflab.errors import (
 MESSAGE_CHARACTERS = 800
 """Of a driver's message: a server quotes the value that it refuses, of whatever length."""
 
-
-class FailureKind(StrEnum):
-    TRANSIENT = "transient"
-    """May pass by itself: try the whole batch again."""
-    DATA = "data"
-    """One of the rows is refused: bisect."""
-    STATEMENT = "statement"
-    """The statement cannot run, or a row made it fail where the engine does not tell which: bisect too."""
-    UNKNOWN = "unknown"
-    """The connection was lost at COMMIT: ask what became of it before anything is tried again."""
-    UNUSABLE = "unusable"
-    """The database cannot be used (or was closed): fail everything."""
-    BUG = "bug"
-    """Not a database failure at all."""
-
-
-# Primary result codes (the low byte): https://sqlite.org/rescode.html. FULL counts as transient: space comes back,
-# and earlier commits are intact.
-_SQLITE = {
-    sqlite3.SQLITE_BUSY: FailureKind.TRANSIENT,
-    sqlite3.SQLITE_LOCKED: FailureKind.TRANSIENT,
-    sqlite3.SQLITE_PROTOCOL: FailureKind.TRANSIENT,
-    sqlite3.SQLITE_FULL: FailureKind.TRANSIENT,
-    sqlite3.SQLITE_INTERRUPT: FailureKind.TRANSIENT,
-    sqlite3.SQLITE_CONSTRAINT: FailureKind.DATA,
-    sqlite3.SQLITE_MISMATCH: FailureKind.DATA,
-    sqlite3.SQLITE_TOOBIG: FailureKind.DATA,
-    sqlite3.SQLITE_RANGE: FailureKind.DATA,
-    sqlite3.SQLITE_ERROR: FailureKind.STATEMENT,
-    sqlite3.SQLITE_SCHEMA: FailureKind.STATEMENT,
-    sqlite3.SQLITE_AUTH: FailureKind.STATEMENT,
-    sqlite3.SQLITE_CORRUPT: FailureKind.UNUSABLE,
-    sqlite3.SQLITE_NOTADB: FailureKind.UNUSABLE,
-    sqlite3.SQLITE_READONLY: FailureKind.UNUSABLE,
-    sqlite3.SQLITE_CANTOPEN: FailureKind.UNUSABLE,
-    sqlite3.SQLITE_PERM: FailureKind.UNUSABLE,
-    sqlite3.SQLITE_IOERR: FailureKind.UNUSABLE,
-}
-
-# SQLSTATE by its longest known prefix: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_POSTGRESQL = {
-    "08": FailureKind.TRANSIENT,  # connection
-    "22": FailureKind.DATA,
-    "23": FailureKind.DATA,  # integrity
-    "21": FailureKind.DATA,  # cardinality: a key twice in one upsert
-    "40": FailureKind.TRANSIENT,  # serialisation, deadlock
-    "53": FailureKind.TRANSIENT,  # too many connections, disk full, out of memory
-    "54": FailureKind.DATA,  # too large
-    "55P03": FailureKind.TRANSIENT,  # lock not available
-    "57014": FailureKind.TRANSIENT,  # cancelled by a timeout
-    "57P": FailureKind.TRANSIENT,  # shutdown, crash, starting up
-    "42": FailureKind.STATEMENT,
-    "P0": FailureKind.DATA,  # raised by a trigger or function
-    "25006": FailureKind.UNUSABLE,  # read-only
-    "28": FailureKind.UNUSABLE,  # authorisation
-    "3D": FailureKind.UNUSABLE,  # no such database
-    "XX": FailureKind.UNUSABLE,  # corruption
-    "58": FailureKind.UNUSABLE,  # system error
-}
-
-_SQLITE_TOO_MUCH = frozenset({sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT})
-# out of memory, a program limit, a statement or transaction timeout
-_POSTGRESQL_TOO_MUCH = ("53200", "54", "57014", "25P04")
 
 _ADVICE = {
     FailureKind.TRANSIENT: (TransientError, "it may pass: try again later"),
@@ -113,7 +56,7 @@ def classify(error: BaseException) -> FailureKind:
     if isinstance(error, sqlite3.Error):
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None:
-            return _SQLITE.get(code & 0xFF, FailureKind.UNUSABLE)
+            return kind_of_sqlite(code)
         # Without a result code the module itself refused: a type or a count of parameters that it cannot bind.
         if isinstance(error, sqlite3.DataError | sqlite3.ProgrammingError | sqlite3.InterfaceError):
             return FailureKind.DATA
@@ -122,6 +65,8 @@ def classify(error: BaseException) -> FailureKind:
         return _classify_psycopg(error)
     if isinstance(error, OverflowError | UnicodeEncodeError):
         return FailureKind.DATA
+    if isinstance(error, MemoryError):  # which is also how the sqlite3 module reports SQLITE_NOMEM
+        return FailureKind.TRANSIENT
     return FailureKind.BUG
 
 
@@ -129,10 +74,7 @@ def _classify_psycopg(error: BaseException) -> FailureKind:
     """The same for psycopg, known by its name: the package is an extra and may not be there to be imported."""
     state: str | None = getattr(error, "sqlstate", None)
     if state is not None:
-        return next(
-            (_POSTGRESQL[state[:length]] for length in (5, 3, 2) if state[:length] in _POSTGRESQL),
-            FailureKind.UNUSABLE,
-        )
+        return kind_of_sqlstate(state)
     # Without a state the client refused a value, or lost the server.
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"DataError", "ProgrammingError", "NotSupportedError"}:
@@ -144,9 +86,9 @@ def is_too_much(error: BaseException) -> bool:
     """Whether a smaller batch may get through where this one did not: it was too large, or took too long."""
     error = driver_error(error)
     if isinstance(error, sqlite3.Error):
-        return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF in _SQLITE_TOO_MUCH
+        return is_sqlite_too_much(getattr(error, "sqlite_errorcode", None) or 0)
     state: str = getattr(error, "sqlstate", None) or ""
-    return state.startswith(_POSTGRESQL_TOO_MUCH) or isinstance(error, TimeoutError)
+    return is_sqlstate_too_much(state) or isinstance(error, TimeoutError | MemoryError)
 
 
 def is_about_connection(error: BaseException) -> bool:

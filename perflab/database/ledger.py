@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from perflab.database.failures import FailureKind, classify
+from perflab.database.failures import classify
 from perflab.database.operation import DriverConnection
 from perflab.database.recorder import StatementRecorder
+from perflab.database.result_codes import FailureKind
 from perflab.errors import OutcomeUnknown, ResultLost, TransientError
 
 T = TypeVar("T")

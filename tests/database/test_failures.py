@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from perflab.database import result_codes
 from perflab.database.database import Database
-from perflab.database.failures import FailureKind, TypedErrors, as_perflab_error, classify, is_too_much
+from perflab.database.failures import TypedErrors, as_perflab_error, classify, is_too_much
+from perflab.database.result_codes import FailureKind
 from perflab.errors import (
     BufferFull,
     DatabaseError,
@@ -306,3 +309,50 @@ def test_what_is_too_much_on_postgresql(state: str | None, expected: bool) -> No
 def test_a_timeout_is_too_much_and_a_bug_is_not() -> None:
     assert is_too_much(TimeoutError())
     assert not is_too_much(ZeroDivisionError())
+
+
+def test_every_code_of_sqlite_has_a_kind_of_its_own() -> None:
+    primary = set(range(1, 27)) - {27, 28}  # 27 and 28 are for the log, 100 and 101 are no failures
+    assert primary <= set(result_codes._SQLITE), "https://sqlite.org/rescode.html"
+    names = {"ERROR": 1, "NOTADB": 26}
+    assert {name: getattr(sqlite3, f"SQLITE_{name}") for name in names} == names, "the list begins and ends there"
+
+
+def test_every_class_of_postgresql_has_a_kind_of_its_own() -> None:
+    codes = {
+        code for code in vars(psycopg.errors)["_sqlcodes"] if len(code) == 5 and code[0].isupper() | code[0].isdigit()
+    }
+    states = {code for code in codes if code == code.upper() and any(map(str.isdigit, code))}
+    assert len(states) > 240
+    assert {state[:2] for state in states} <= {known[:2] for known in result_codes._POSTGRESQL}
+    assert {known for known in result_codes._POSTGRESQL if len(known) == 5} <= states, "no misspelt state"
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        ("40001", FailureKind.TRANSIENT),
+        ("40002", FailureKind.DATA),
+        ("40P01", FailureKind.TRANSIENT),
+        ("44000", FailureKind.DATA),
+        ("55000", FailureKind.STATEMENT),
+        ("55P03", FailureKind.TRANSIENT),
+        ("57P01", FailureKind.TRANSIENT),
+        ("57P04", FailureKind.UNUSABLE),
+        ("25006", FailureKind.UNUSABLE),
+        ("25P04", FailureKind.TRANSIENT),
+        ("XX000", FailureKind.STATEMENT),
+        ("XX001", FailureKind.UNUSABLE),
+        ("MY001", FailureKind.STATEMENT),
+    ],
+)
+def test_a_state_is_of_its_kind(state: str, kind: FailureKind) -> None:
+    assert result_codes.kind_of_sqlstate(state) is kind
+
+
+def test_an_extended_code_comes_before_its_primary_one() -> None:
+    assert result_codes.kind_of_sqlite(sqlite3.SQLITE_IOERR_NOMEM) is FailureKind.TRANSIENT
+    assert result_codes.kind_of_sqlite(sqlite3.SQLITE_IOERR_READ) is FailureKind.UNUSABLE
+    assert result_codes.kind_of_sqlite(200) is FailureKind.STATEMENT
+    assert is_too_much(MemoryError())
+    assert classify(MemoryError()) is FailureKind.TRANSIENT

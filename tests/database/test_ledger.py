@@ -17,11 +17,12 @@ from sqlalchemy.engine import make_url
 
 from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
-from perflab.database.failures import FailureKind, classify
+from perflab.database.failures import classify
 from perflab.database.ledger import KeptAnswers
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.postgresql import PostgresConnection
 from perflab.database.postgresql_ledger import FORGOTTEN_AT_ONCE
+from perflab.database.result_codes import FailureKind
 from perflab.errors import OutcomeUnknown, RejectedRow, ResultLost, TransientError
 from perflab.lab.network.faults import Mode
 from perflab.lab.network.postgres_url import url_through

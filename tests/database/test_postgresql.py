@@ -15,7 +15,8 @@ from perflab.batching.async_batcher import AsyncRequestBatcher
 from perflab.batching.batcher import RequestBatcher
 from perflab.batching.inserter import BulkInserter
 from perflab.database.database import Database
-from perflab.database.failures import FailureKind, classify
+from perflab.database.failures import classify
+from perflab.database.result_codes import FailureKind
 from perflab.errors import InvalidInput, RejectedRow, StatementError
 from perflab.lab.network.address import TcpAddress
 from perflab.lab.network.postgres_meter import PostgresMeter
