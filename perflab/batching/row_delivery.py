@@ -15,14 +15,16 @@ from random import Random
 from typing import Any, cast
 
 from perflab.batching.isolation import Isolated, isolate, outcome_of
+from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.rows import as_row
 from perflab.database.bulk.form import CompiledForm
 from perflab.database.core_write import CoreRow, CoreWrite, Values
 from perflab.database.database import Database
-from perflab.database.failures import FailureKind, as_perflab_error, classify, is_too_much
+from perflab.database.failures import as_perflab_error, classify, is_too_much
 from perflab.database.ledger import outcome_unknown
 from perflab.database.operation import DriverConnection
+from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, OutcomeUnknown, TransientError
 from perflab.events import Cause, FlushCompleted
 
@@ -102,6 +104,7 @@ class RowDelivery:
         self._clock = clock
         self._sleep = sleep
         self._random = random
+        self._part_size = PartSize()
 
     def attempt(self, batch: RowBatch) -> tuple[Failed, RowBatch | None]:
         """Write a batch once.
@@ -113,7 +116,12 @@ class RowDelivery:
         deadline = start + self._retry.delivery_timeout if batch.deadline is None else batch.deadline
         failed: Failed = []
         prepared = self._prepare(batch.rows, failed) if batch.prepared is None else batch.prepared
-        isolated = isolate(range(len(prepared.rows)), partial(self._attempt, prepared, tally, deadline))
+        isolated = isolate(
+            range(len(prepared.rows)),
+            partial(self._attempt, prepared, tally, deadline),
+            part_size=self._part_size,
+            has_time=lambda _index: self._clock() < deadline,
+        )
         failed += [(prepared.rows[index], self._typed(error)) for index, error in isolated.failed]
         resume_at = self._clock() + self._retry.delay(batch.attempt, self._random)
         undecided = self._undecided(prepared, isolated, batch, failed, in_time=resume_at < deadline)

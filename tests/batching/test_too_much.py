@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from perflab.batching.batcher import RequestBatcher
+from perflab.batching.inserter import BulkInserter
 from perflab.batching.isolation import isolate
 from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
@@ -197,3 +198,22 @@ def test_a_statement_timeout_of_postgresql_cuts_the_batch(postgres_url: str) -> 
         assert sleepy.applied[:2] == [8, 4]
         assert flushes[0].too_much
         assert [n for (n,) in database.fetch("SELECT n FROM sleepy ORDER BY id")] == list(range(8))
+
+
+def test_a_statement_timeout_cuts_the_batch_of_an_inserter(postgres_url: str) -> None:
+    separator = "&" if "?" in postgres_url else "?"
+    with Database.open(f"{postgres_url}{separator}options=-c%20statement_timeout%3D300") as database:
+        with database.transaction() as connection:
+            connection.exec_driver_sql("CREATE TABLE sleepy (n int PRIMARY KEY)")
+            connection.exec_driver_sql(
+                "CREATE FUNCTION sleep() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$"
+            )
+            connection.exec_driver_sql(
+                "CREATE TRIGGER sleep BEFORE INSERT ON sleepy FOR EACH ROW EXECUTE FUNCTION sleep()"
+            )
+        with BulkInserter(database, "sleepy", batch_size=8, flush_interval=3_600) as inserter:
+            inserter.extend({"n": n} for n in range(16))
+        assert database.fetch("SELECT count(*) FROM sleepy") == [(16,)]
+        assert inserter.metrics().cut_batches >= 1, "the timeout fired"
+        assert inserter.metrics().retries == 0
