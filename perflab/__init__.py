@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from perflab.batching.sizing.fixed import FixedSizing
     from perflab.database.compression import Compression
     from perflab.database.database import Database
+    from perflab.database.load import load, load_all
     from perflab.database.operation import Operation
     from perflab.errors import PerflabError
     from perflab.lab.advice.advisor import DatabaseAdvisor
@@ -58,6 +59,8 @@ _HOME = {
     "Watch": "perflab.scheduler.watch",
     "Worker": "perflab.queue.worker",
     "WorkerReport": "perflab.queue.worker",
+    "load": "perflab.database.load",
+    "load_all": "perflab.database.load",
 }
 
 __all__ = [
@@ -88,6 +91,8 @@ __all__ = [
     "Worker",
     "WorkerReport",
     "__version__",
+    "load",
+    "load_all",
 ]
 
 

@@ -32,6 +32,8 @@ NAMES = [
     "Worker",
     "WorkerReport",
     "__version__",
+    "load",
+    "load_all",
 ]
 
 

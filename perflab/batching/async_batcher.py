@@ -24,6 +24,7 @@ from perflab.batching.sizing.policy import Explanation
 from perflab.database.bulk.compilation import CoreStatement
 from perflab.database.core_write import CoreWrites, Row
 from perflab.database.database import Database
+from perflab.database.load import Load
 from perflab.database.operation import Operation
 from perflab.database.values import check_number
 from perflab.errors import BufferFull, InvalidInput, LifecycleError
@@ -103,15 +104,18 @@ class AsyncRequestBatcher:
     def submit(self, operation: CoreStatement, item: Row) -> asyncio.Future[Any]: ...
 
     @overload
+    def submit(self, operation: Load, item: Any) -> asyncio.Future[Any]: ...
+
+    @overload
     def submit(self, operation: Operation[Item, Result], item: Item) -> asyncio.Future[Result]: ...
 
     def submit(self, operation: Any, item: Any) -> asyncio.Future[Any]:
         """Hand over one item; await the future for its own result or error.
 
         Args:
-            operation: an `Operation`, or an insert(), update() or delete() of SQLAlchemy Core. One that cannot be
-                batched fails its future with `InvalidInput`.
-            item: what the operation takes; for a Core statement a dictionary.
+            operation: an `Operation`, an insert(), update() or delete() of SQLAlchemy Core, or a `load()`. One that
+                cannot be batched fails its future with `InvalidInput`.
+            item: what the operation takes; for a Core statement a dictionary, for a load a key.
 
         Raises:
             BufferFull: the buffer is full and `overflow` is "raise".

@@ -27,6 +27,7 @@ from perflab.batching.sizing.policy import Explanation
 from perflab.database.bulk.compilation import CoreStatement
 from perflab.database.core_write import CoreWrites, Row
 from perflab.database.database import Database
+from perflab.database.load import Load
 from perflab.database.operation import Operation
 from perflab.database.values import check_number
 from perflab.errors import BufferFull, InvalidInput, LifecycleError
@@ -139,6 +140,9 @@ class RequestBatcher:
     def submit(self, operation: CoreStatement, item: Row, *, timeout: float | None = None) -> Future[Any]: ...
 
     @overload
+    def submit(self, operation: Load, item: Any, *, timeout: float | None = None) -> Future[Any]: ...
+
+    @overload
     def submit(
         self, operation: Operation[Item, Result], item: Item, *, timeout: float | None = None
     ) -> Future[Result]: ...
@@ -147,8 +151,8 @@ class RequestBatcher:
         """Hand over one item.
 
         Args:
-            operation: an `Operation`, or an insert(), update() or delete() of SQLAlchemy Core.
-            item: what the operation takes; for a Core statement a dictionary.
+            operation: an `Operation`, an insert(), update() or delete() of SQLAlchemy Core, or a `load()`.
+            item: what the operation takes; for a Core statement a dictionary, for a load a key.
             timeout: seconds to wait for room with `overflow="block"`; None waits until there is some.
 
         Returns:

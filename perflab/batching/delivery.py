@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -21,6 +21,7 @@ from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
 from perflab.database.failures import as_perflab_error, classify, is_too_much
 from perflab.database.ledger import outcome_unknown
+from perflab.database.load import KeyedRead
 from perflab.database.operation import DriverConnection
 from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, LifecycleError, OutcomeUnknown, StatementError
@@ -77,7 +78,11 @@ class Delivery:
         tally = _Tally()
         if any(entry.doubt is not None for entry in entries):
             entries = self._settle_doubts(entries, tally, written)
-        self._write(entries, tally, written)
+        reads = [entry for entry in entries if isinstance(entry.item.operation, KeyedRead)]
+        if reads:
+            entries = [entry for entry in entries if not isinstance(entry.item.operation, KeyedRead)]
+        error = self._write(entries, tally, written)
+        self._read(reads, error, tally, written)
         if tally.attempts:
             written.flush = self._describe(batch, written, tally, self._clock() - start)
         return written
@@ -96,7 +101,8 @@ class Delivery:
         if written.flush is not None:
             self._database.events.emit(written.flush)
 
-    def _write(self, entries: Sequence[SubmissionEntry], tally: _Tally, written: Written) -> None:
+    def _write(self, entries: Sequence[SubmissionEntry], tally: _Tally, written: Written) -> Exception | None:
+        """Write what writes; returns the failure that left items to be tried again, if one did."""
         prepared = self._prepare(entries, written)
         isolated = isolate(
             prepared,
@@ -114,6 +120,33 @@ class Delivery:
                 written.failed += [(entry, _in_doubt(entry, isolated.error)) for entry, _ in isolated.in_doubt]
                 del undecided[: len(isolated.in_doubt)]
         self._undecided(undecided, isolated.error, written)
+        return isolated.error
+
+    def _read(
+        self, entries: Sequence[SubmissionEntry], error: Exception | None, tally: _Tally, written: Written
+    ) -> None:
+        """Read what the batch reads, after its writes and outside of their transaction.
+
+        A read must see the writes that were submitted before it: if one of them is to be tried again, it waits, too.
+        """
+        if written.undecided and error is not None:
+            first = min(entry.number for entry in written.undecided)
+            self._undecided([entry for entry in entries if entry.number > first], error, written)
+            entries = [entry for entry in entries if entry.number < first]
+        by_operation: dict[int, list[PreparedItem]] = {}
+        for item in self._prepare(entries, written):
+            by_operation.setdefault(id(item.entry.item.operation), []).append(item)
+        for items in by_operation.values():
+            isolated = isolate(items, lambda part: self._look_up(part, tally))
+            self._deliver(((item.entry, result) for item, result in isolated.delivered), written)
+            written.failed += [(item.entry, _typed(error, item.entry)) for item, error in isolated.failed]
+            self._undecided([item.entry for item in isolated.undecided], isolated.error, written)
+
+    def _look_up(self, part: Sequence[PreparedItem], tally: _Tally) -> Sequence[Any]:
+        with self._counted(self._database.reading_connection(), tally) as connection:
+            results = part[0].entry.item.operation.apply(connection, [item.row for item in part])
+        tally.unbatched += len(part)  # one SELECT is one round trip everywhere
+        return results
 
     def _prepare(self, entries: Sequence[SubmissionEntry], written: Written) -> list[PreparedItem]:
         prepared: list[PreparedItem] = []
@@ -127,7 +160,7 @@ class Delivery:
 
     def _attempt(self, part: Sequence[PreparedItem], tally: _Tally) -> list[Any]:
         """Write one part in one transaction."""
-        with self._connection(tally) as connection:
+        with self._counted(self._database.writing_connection(), tally) as connection:
             superseded = connection.superseded
             with self._database.ledger.transaction(connection):
                 applied = AppliedPart(connection, part)
@@ -136,9 +169,9 @@ class Delivery:
         return applied.results()
 
     @contextmanager
-    def _connection(self, tally: _Tally) -> Iterator[DriverConnection]:
+    def _counted(self, lent: AbstractContextManager[DriverConnection], tally: _Tally) -> Iterator[DriverConnection]:
         tally.attempts += 1
-        with self._database.writing_connection() as connection:
+        with lent as connection:
             before = connection.round_trips
             try:
                 yield connection
@@ -155,7 +188,7 @@ class Delivery:
         failure: Exception | None = None
         try:
             for doubt in {id(entry.doubt): entry.doubt for entry in entries if _is_in_doubt(entry)}.values():
-                with self._connection(tally) as connection:
+                with self._counted(self._database.writing_connection(), tally) as connection:
                     doubt.settle(self._database.ledger.ask(connection, doubt.batch))
         except Exception as error:  # noqa: BLE001  # each kind has its own answer
             failure = error

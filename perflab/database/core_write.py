@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Delete, Insert, Table, TableClause, Update
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.sql.visitors import iterate
 
 from perflab.database.bulk.compilation import CoreStatement, compile_form, name_of, name_of_table
 from perflab.database.bulk.form import CompiledForm, bulk_forms
 from perflab.database.ledger import Ledger
+from perflab.database.load import KeyedRead, Load
 from perflab.database.operation import Deferred, DriverConnection, Operation
 from perflab.database.values import approximate_bytes, check_sql_name, check_value, shown, storable, storable_column
 from perflab.errors import InvalidInput
@@ -222,32 +222,46 @@ def _tables(statement: CoreStatement) -> frozenset[str]:
 
 
 class CoreWrites:
-    """The operations of Core statements: equal statements share one, so that they batch together."""
+    """The operations of Core statements and loads: equal ones share one, so that they batch together."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._by_identity: OrderedDict[int, tuple[UpdateBase, CoreWrite]] = OrderedDict()
+        self._by_identity: OrderedDict[int, tuple[object, Operation[Any, Any]]] = OrderedDict()
+        self._by_load: OrderedDict[Load, KeyedRead] = OrderedDict()
         self._by_structure: OrderedDict[Any, CoreWrite] = OrderedDict()
 
     def operation(self, statement: object) -> Operation[Any, Any]:
-        """The operation of a Core statement.
+        """The operation of a Core statement or of a `Load`.
 
         Raises:
-            InvalidInput: it is not an INSERT, UPDATE or DELETE.
+            InvalidInput: it is not an INSERT, UPDATE or DELETE, and no load.
         """
         known = self._by_identity.get(id(statement))
         if known is not None and known[0] is statement:
             return known[1]
-        if not isinstance(statement, Insert | Update | Delete):
+        operation: Operation[Any, Any]
+        if isinstance(statement, Insert | Update | Delete):
+            operation = self._by_structure_of(statement)
+        elif isinstance(statement, Load):
+            operation = self._by_load_of(statement)
+        else:
             raise InvalidInput(
                 f"cannot batch {type(statement).__name__} {str(statement)[:80]!r}: submit an insert(), update() or "
-                "delete() of SQLAlchemy Core, or an Operation"
+                "delete() of SQLAlchemy Core, a load() of perflab, or an Operation"
             )
-        operation = self._by_structure_of(statement)
         # The statement is kept with its identity, so that another object cannot come to have the same id.
         self._by_identity[id(statement)] = (statement, operation)
         if len(self._by_identity) > CACHED_OPERATIONS:
             self._by_identity.popitem(last=False)
+        return operation
+
+    def _by_load_of(self, stated: Load) -> KeyedRead:
+        operation = self._by_load.get(stated)
+        if operation is None:
+            new = KeyedRead(stated, self._dialect)
+            operation = self._by_load.setdefault(stated, new)  # another thread may be first
+            if len(self._by_load) > CACHED_OPERATIONS:
+                self._by_load.popitem(last=False)
         return operation
 
     def _by_structure_of(self, statement: CoreStatement) -> CoreWrite:

@@ -207,10 +207,16 @@ class Database:
         with self._lend(self._pools.reader, Engine.connect) as connection:
             yield connection
 
+    @contextmanager
+    def reading_connection(self) -> Iterator[DriverConnection]:
+        """The driver's own connection for SELECTs, with the same promise."""
+        with self._lend(self._pools.reader, Engine.raw_connection) as pooled:
+            yield driver_of(pooled)
+
     def fetch(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
         """All rows of one SELECT of perflab's own, over the driver."""
-        with self._lend(self._pools.reader, Engine.raw_connection) as pooled, TypedErrors("a read"):
-            rows: list[tuple[Any, ...]] = driver_of(pooled).execute(sql, parameters).fetchall()
+        with self.reading_connection() as connection, TypedErrors("a read"):
+            rows: list[tuple[Any, ...]] = connection.execute(sql, parameters).fetchall()
             return rows
 
     def apply(
