@@ -12,8 +12,11 @@ from perflab.version import __version__
 
 if TYPE_CHECKING:
     from perflab.batching.async_batcher import AsyncRequestBatcher
-    from perflab.batching.batcher import DrainReport, RequestBatcher
+    from perflab.batching.batcher import RequestBatcher
+    from perflab.batching.departures import BatcherExplanation
+    from perflab.batching.drain_report import DrainReport
     from perflab.batching.inserter import BulkInserter, InsertReport
+    from perflab.batching.lanes import Lane
     from perflab.batching.metrics import BatchingMetrics
     from perflab.batching.retry import RetryPolicy
     from perflab.batching.sizing.aimd import AimdSizing
@@ -36,17 +39,19 @@ _HOME = {
     "AimdSizing": "perflab.batching.sizing.aimd",
     "AsyncRequestBatcher": "perflab.batching.async_batcher",
     "Backoff": "perflab.queue.backoff",
+    "BatcherExplanation": "perflab.batching.departures",
     "BatchingMetrics": "perflab.batching.metrics",
     "BulkInserter": "perflab.batching.inserter",
     "Compression": "perflab.database.compression",
     "CostModelSizing": "perflab.batching.sizing.cost_model",
     "Database": "perflab.database.database",
     "DatabaseAdvisor": "perflab.lab.advice.advisor",
-    "DrainReport": "perflab.batching.batcher",
+    "DrainReport": "perflab.batching.drain_report",
     "FixedSizing": "perflab.batching.sizing.fixed",
     "IngestState": "perflab.scheduler.watch",
     "InsertReport": "perflab.batching.inserter",
     "Job": "perflab.queue.job",
+    "Lane": "perflab.batching.lanes",
     "NewJob": "perflab.queue.job",
     "Operation": "perflab.database.operation",
     "PerflabError": "perflab.errors",
@@ -67,6 +72,7 @@ __all__ = [
     "AimdSizing",
     "AsyncRequestBatcher",
     "Backoff",
+    "BatcherExplanation",
     "BatchingMetrics",
     "BulkInserter",
     "Compression",
@@ -78,6 +84,7 @@ __all__ = [
     "IngestState",
     "InsertReport",
     "Job",
+    "Lane",
     "NewJob",
     "Operation",
     "PerflabError",

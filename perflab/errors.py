@@ -8,7 +8,7 @@ The branches answer the one question a caller has: *whose turn is it now?*
   is one payload that cannot be read back. Two say more than "failed": after `OutcomeUnknown` look whether it is
   written, and after `ResultLost` know that it is.
 - `LifecycleError`: the object is closed, or is used where it cannot work (after a fork, inside its own transaction).
-- `BufferFull`, `DeliveryTimeout`: load. Slow down, or allow more.
+- `BufferFull`, `DeadlineOutOfReach`, `DeliveryTimeout`: load. Slow down, or allow more.
 - `MissingExtra`: an optional package is needed; the message has the command that installs it.
 - `LabError`: a measurement could not be made, or its answer was wrong.
 
@@ -104,6 +104,22 @@ class LifecycleError(PerflabError, RuntimeError):
 
 class BufferFull(PerflabError):
     """The bounded buffer holds `max_pending` items and did not get room in time; nothing was accepted."""
+
+
+class DeadlineOutOfReach(PerflabError):
+    """An item would not be decided by its deadline, as far as is known, and was not accepted.
+
+    Attributes:
+        deadline_seconds: Seconds that were left for it.
+        estimated_seconds: Seconds that it would take, by the flushes so far and what is pending.
+        pending: Items that were pending.
+    """
+
+    def __init__(self, message: str, *, deadline_seconds: float, estimated_seconds: float, pending: int) -> None:
+        super().__init__(message)
+        self.deadline_seconds = deadline_seconds
+        self.estimated_seconds = estimated_seconds
+        self.pending = pending
 
 
 class DeliveryTimeout(PerflabError, TimeoutError):

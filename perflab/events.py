@@ -27,6 +27,8 @@ class Cause(StrEnum):
     """Its oldest item had waited `flush_interval` seconds."""
     IDLE = "idle"
     """The writer was idle, and the sizing policy expected nothing worth waiting for any longer."""
+    URGENCY = "urgency"
+    """It held an item of an urgent lane, or one whose deadline was near."""
     MEMORY = "memory"
     """The buffer was at `max_pending`: waiting longer would only block producers."""
     BARRIER = "barrier"

@@ -3,24 +3,27 @@
 Time is a number of seconds that the caller passes in, and an item is whatever the caller means by it. The shells for
 threads, asyncio and inline use hold one accumulator each, ask it what is due, and tell it how a batch ended.
 
-Every item gets a number on arrival. An item is *waiting*, then *in flight*, then decided; a batch that failed for a
-passing reason goes back to the front, in the order of the numbers. That order never changes.
+Every item gets a number on arrival. An item is *waiting* in its lane, then *in flight*, then decided; a batch that
+failed for a passing reason goes back to the front, in the order of the numbers. Within a lane that order never changes.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from heapq import merge
 from math import inf
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from perflab.batching.deadlines import Deadlines, FlushTime
+from perflab.batching.departures import RECENT_DEPARTURES, BatcherExplanation, Departure
+from perflab.batching.lanes import Lanes
 from perflab.batching.limits import Limits
 from perflab.batching.sizing.fixed import FixedPolicy
-from perflab.batching.sizing.policy import Demand, Explanation, Observation, SizingPolicy, Target
+from perflab.batching.sizing.policy import Demand, Lesson, Observation, SizingPolicy, Target
+from perflab.batching.waiting_lines import Entry, WaitingLines
 from perflab.errors import LifecycleError
 from perflab.events import Cause, FlushCompleted
 
@@ -28,24 +31,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-
-class Entry(Generic[T]):
-    """One item with what the accumulator knows of it."""
-
-    __slots__ = ("arrived", "attempts", "cause", "doubt", "item", "number", "size")
-
-    def __init__(self, item: T, size: int, arrived: float, number: int) -> None:
-        self.item = item
-        self.size = size
-        self.arrived = arrived
-        self.number = number
-        self.attempts = 0
-        self.cause: Cause | None = None  # for which it first left
-        self.doubt: Any = None  # of whoever writes it: what an attempt of unknown outcome left open
-
-    def __repr__(self) -> str:
-        return f"Entry(#{self.number}, {self.size} B, arrived {self.arrived}, {self.attempts} attempts)"
-
+DEADLINE_MARGIN = 2.0
+"""Times the expected time of its flush that a batch leaves before the nearest deadline."""
 
 _by_number = attrgetter("number")
 
@@ -72,14 +59,23 @@ class Accumulator(Generic[T]):
     Args:
         limits: the bounds of a batch and of the buffer.
         sizing: chooses the target of each batch within these bounds; None: the bounds are the target.
+        lanes: among which the batches are shared.
+        random: a random number from 0 to 1, for the jitter of the interval.
     """
 
-    def __init__(self, limits: Limits, sizing: SizingPolicy | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        sizing: SizingPolicy | None = None,
+        lanes: Lanes | None = None,
+        random: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.limits = limits
+        self.lanes = lanes or Lanes()
         self._sizing = sizing or FixedPolicy(limits)
         self._target = self._bounded(self._sizing.target(Demand(0.0, 0, 0)))
-        self._waiting: deque[Entry[T]] = deque()
-        self._waiting_bytes = 0
+        bytes_per_place = None if limits.batch_bytes is None else limits.batch_bytes / limits.batch_size
+        self._lines: WaitingLines[T] = WaitingLines(self.lanes, limits.batch_size, bytes_per_place)
         self._in_flight: list[Batch[T]] = []
         self._in_flight_items = 0
         self._in_flight_bytes = 0
@@ -87,21 +83,26 @@ class Accumulator(Generic[T]):
         self._barrier = 0  # items with a smaller number are due
         self._resume_at = -inf  # after a passing failure, nothing leaves before
         self._closing = False
+        self._random = random
+        self._interval = self._draw_interval()
+        self._flush_time = FlushTime()
+        self._deadlines = Deadlines[T]()
+        self._departures: deque[Departure] = deque(maxlen=RECENT_DEPARTURES)
 
     # -- what is there -------------------------------------------------------------------------------------------------
 
     @property
     def pending(self) -> int:
         """Items accepted and not yet decided."""
-        return len(self._waiting) + self._in_flight_items
+        return self._lines.items + self._in_flight_items
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting)
+        return self._lines.items
 
     @property
     def pending_bytes(self) -> int:
-        return self._waiting_bytes + self._in_flight_bytes
+        return self._lines.bytes + self._in_flight_bytes
 
     @property
     def in_flight(self) -> int:
@@ -120,7 +121,7 @@ class Accumulator(Generic[T]):
     @property
     def resumes_at(self) -> float | None:
         """After a passing failure, when something may leave again; None if none is being waited out."""
-        return self._resume_at if self._waiting and self._waiting[0].attempts else None
+        return self._resume_at if any(head.attempts for head in self._lines.heads()) else None
 
     @property
     def room(self) -> int:
@@ -128,30 +129,71 @@ class Accumulator(Generic[T]):
         bound = self.limits.max_pending_bytes
         if bound is not None and self.pending_bytes >= bound:
             return 0
-        return self.limits.max_pending - len(self._waiting) - self._in_flight_items
+        return self.limits.max_pending - self._lines.items - self._in_flight_items
+
+    def room_in(self, lane: int) -> int:
+        """Items that may be added to a lane now: an urgent one has one batch more, so that no other can lock it out."""
+        if not self.lanes.all[lane].urgent:
+            return self.room
+        limits = self.limits
+        if limits.max_pending_bytes is not None:
+            one_more = limits.max_pending_bytes * limits.batch_size // limits.max_pending
+            if self.pending_bytes >= limits.max_pending_bytes + one_more:
+                return 0
+        return limits.max_pending + limits.batch_size - self.pending
 
     # -- items come ----------------------------------------------------------------------------------------------------
 
-    def add(self, item: T, now: float, size: int = 0) -> None:
-        """Accept one item. Whether there is `room` is the shell's question to ask.
+    def add(self, item: T, now: float, size: int = 0, lane: int | None = None, deadline: float = inf) -> None:
+        """Accept one item. Whether there is `room_in` its lane, and time, is the shell's question to ask.
+
+        Args:
+            item: whatever the shell means by it.
+            now: on the clock of all calls.
+            size: its bytes, where they are measured.
+            lane: its number; None: the usual one.
+            deadline: when it must be decided; its batch leaves early enough for that, as far as is known.
 
         Raises:
             LifecycleError: after `close`.
         """
         if self._closing:
-            raise LifecycleError("the batcher is closed: it accepts no more items")
-        self._waiting_bytes += size
-        self._waiting.append(Entry(item, size, now, self._next_number))
+            raise self.closed()
+        number = self._next_number
+        entry = Entry(item, size, now, number, lane=self.lanes.usual if lane is None else lane, deadline=deadline)
+        self._lines.append(entry)
         self._next_number += 1
+        if deadline < inf:
+            self._deadlines.add(entry)
+
+    def closed(self) -> LifecycleError:
+        """The error of an `add` after `close`."""
+        return LifecycleError("the batcher is closed: it accepts no more items")
 
     @property
     def added_what_matters(self) -> bool:
-        """Whether the item that was just added may have changed when the next batch leaves."""
-        waiting, target = len(self._waiting), self._target
+        """Whether the item that was just added may have changed when the next batch leaves.
+
+        One of an urgent lane, or with a deadline, always may.
+        """
+        waiting, target = self._lines.items, self._target
         if waiting in (1, target.enough) or self.limits.measures_bytes:
             return True
         # A sum of ages grows with every item. Looking when their number has doubled is often enough, and cheap.
         return target.summed_age_seconds is not None and not waiting & (waiting - 1)
+
+    def seconds_to_decide(self, lane: int, now: float, in_line: int = 0) -> float:
+        """How long an item that comes to a lane now will take until it is decided, as far as is known.
+
+        What is being written, a back-off, the batches before its own (as many as the shares of the lanes give it, with
+        `in_line` items that wait for room before it), and its own. 0 before the first flush. It does not wait to fill a
+        batch: its deadline makes it leave.
+        """
+        left = sum(max(0.0, batch.left - now + self._flush_time.of(len(batch.entries))) for batch in self._in_flight)
+        left = max(left, (self.resumes_at or now) - now)
+        batches, before = divmod(self._lines.ahead_of_next(lane) + in_line, self._target.items)
+        own = min(self._target.items, max(before, self._lines.items - batches * self._target.items) + 1)
+        return left + batches * self._flush_time.of(self._target.items) + self._flush_time.of(own)
 
     def flush(self) -> int:
         """Make everything accepted so far due, and return the ticket to ask `reached` with."""
@@ -160,8 +202,10 @@ class Accumulator(Generic[T]):
 
     def reached(self, ticket: int) -> bool:
         """Whether everything that was accepted before `flush` returned this ticket is decided."""
-        first_waiting = self._waiting[0].number if self._waiting else self._next_number
-        return first_waiting >= ticket and all(batch.entries[0].number >= ticket for batch in self._in_flight)
+        first = (head.number for head in self._lines.heads())
+        return min(first, default=ticket) >= ticket and all(
+            batch.entries[0].number >= ticket for batch in self._in_flight
+        )
 
     def close(self) -> int:
         """Accept nothing more and make all that waits due; returns a ticket like `flush`."""
@@ -172,81 +216,92 @@ class Accumulator(Generic[T]):
 
     def due(self, now: float) -> Cause | None:
         """Why a batch should leave now; None if none should."""
-        waiting = self._waiting
-        if not waiting or now < self._resume_at:
+        lines = self._lines
+        if not lines.items or now < self._resume_at:
             return None
-        limits = self.limits
-        if waiting[0].cause is not None:  # it was due once, and stays so
-            return waiting[0].cause
-        if len(waiting) >= self._target.enough:
+        limits, oldest = self.limits, lines.oldest()
+        if (first_cause := self._first_cause()) is not None:
+            return first_cause
+        if lines.items >= self._target.enough:
             return Cause.COUNT
-        if limits.batch_bytes is not None and self._waiting_bytes >= limits.batch_bytes:
+        if limits.batch_bytes is not None and lines.bytes >= limits.batch_bytes:
             return Cause.BYTES
         if self._closing:
             return Cause.CLOSE
-        if waiting[0].number < self._barrier:
+        if oldest.number < self._barrier:
             return Cause.BARRIER
-        if now >= waiting[0].arrived + limits.flush_interval:
+        if lines.urgent or now >= self._leaves_for_deadline():
+            return Cause.URGENCY
+        if now >= oldest.arrived + self._interval:
             return Cause.AGE
         if self.room <= 0:
             return Cause.MEMORY
-        if now >= self._idle_due():
+        if now >= self._idle_due(oldest.arrived):
             return Cause.IDLE
         return None
 
+    def _first_cause(self) -> Cause | None:
+        """Of the oldest item that came back: it was due once, and stays so."""
+        returned = [head for head in self._lines.heads() if head.cause is not None]
+        return min(returned, key=_by_number).cause if returned else None
+
     def next_due(self) -> float | None:
         """When a batch will be due if nothing else happens; a time in the past if one is. None if nothing waits."""
-        if not self._waiting:
+        if not self._lines.items:
             return None
-        oldest = self._waiting[0].arrived
-        in_time = min(oldest + self.limits.flush_interval, self._idle_due())
+        oldest = self._lines.oldest().arrived
+        in_time = min(oldest + self._interval, self._idle_due(oldest), self._leaves_for_deadline())
         # All causes but those of time hold at once or not until something else happens.
         return max(self._resume_at, oldest if self.due(max(oldest, self._resume_at)) else in_time)
 
-    def _idle_due(self) -> float:
+    def _idle_due(self, oldest: float) -> float:
         """When what waits has waited as long as the target says. Call it only when something waits."""
-        waiting, target = self._waiting, self._target
-        oldest = waiting[0].arrived
+        target = self._target
         at_age = oldest + target.wait_seconds
         if target.summed_age_seconds is None:
             return at_age
         # Counted from the oldest, so that a small sum does not drown in a large clock.
-        later = sum(entry.arrived - oldest for entry in waiting)
-        return min(at_age, oldest + (target.summed_age_seconds + later) / len(waiting))
+        later = sum(entry.arrived - oldest for entry in self._lines)
+        return min(at_age, oldest + (target.summed_age_seconds + later) / self._lines.items)
+
+    def _leaves_for_deadline(self) -> float:
+        """The last moment at which a batch can leave so that the nearest deadline is met."""
+        deadline = self._deadlines.next()
+        if deadline == inf:
+            return inf
+        return deadline - DEADLINE_MARGIN * self._flush_time.of(min(self._lines.items, self._target.items))
+
+    def _draw_interval(self) -> float:
+        """The flush interval of the next batch: never longer than stated, and by the jitter shorter."""
+        jitter = self.limits.flush_jitter
+        return self.limits.flush_interval * (1.0 - jitter * self._random() if jitter else 1.0)
 
     def take(self, now: float) -> Batch[T] | None:
         """The batch that is due, which is then in flight until `settle`; None if none is."""
         cause = self.due(now)
         if cause is None:
             return None
-        limits, waiting = self.limits, self._waiting
-        count = min(len(waiting), self._target.items)
-        if limits.batch_bytes is None or self._waiting_bytes <= limits.batch_bytes:
-            entries = [waiting.popleft() for _ in range(count)]
-        else:
-            # At least one, however large; then as many as fit.
-            entries = [waiting.popleft()]
-            size = entries[0].size
-            while len(entries) < count and size + waiting[0].size <= limits.batch_bytes:
-                size += waiting[0].size
-                entries.append(waiting.popleft())
-        batch_bytes = sum(entry.size for entry in entries) if self._waiting_bytes else 0
+        bytes_before = self._lines.bytes
+        entries = self._lines.take(now, self._target.items, self.limits.batch_bytes)
         for entry in entries:
             entry.attempts += 1
             entry.cause = entry.cause or cause
         batch = Batch(
             entries=entries,
-            bytes=batch_bytes,
+            bytes=bytes_before - self._lines.bytes,
             capacity=self._target.items,
             cause=cause,
             left=now,
             waited=max(0.0, now - entries[0].arrived),
-            attempt=entries[0].attempts,
+            attempt=max(entry.attempts for entry in entries),
         )
-        self._waiting_bytes -= batch_bytes
         self._in_flight.append(batch)
         self._in_flight_items += len(entries)
-        self._in_flight_bytes += batch_bytes
+        self._in_flight_bytes += batch.bytes
+        self._interval = self._draw_interval()
+        self._departures.append(
+            Departure(cause, len(entries), batch.capacity, batch.bytes, batch.waited, now, batch.attempt)
+        )
         return batch
 
     def settle(self, batch: Batch[T], undecided: Iterable[Entry[T]] = (), resume_at: float = -inf) -> None:
@@ -254,25 +309,18 @@ class Accumulator(Generic[T]):
 
         Args:
             batch: from `take`, settled once.
-            undecided: those of its entries that must be tried again; they go to the front in their order.
+            undecided: those of its entries that must be tried again; they go to the front of their lanes, in order.
             resume_at: nothing leaves before this time.
         """
         self._in_flight.remove(batch)
         self._in_flight_items -= len(batch.entries)
         self._in_flight_bytes -= batch.bytes
-        returned = sorted(undecided, key=_by_number)
-        if not returned:
-            return
-        self._resume_at = max(self._resume_at, resume_at)
-        self._waiting_bytes += sum(entry.size for entry in returned)
-        # With several batches in flight an older one may come back after a younger one.
-        older: list[Entry[T]] = []
-        while self._waiting and self._waiting[0].number < returned[-1].number:
-            older.append(self._waiting.popleft())
-        self._waiting.extendleft(reversed(list(merge(older, returned, key=_by_number))))
+        if returned := list(undecided):
+            self._resume_at = max(self._resume_at, resume_at)
+            self._lines.put_back(returned)
 
     def learn(self, batch: Batch[T], flush: FlushCompleted | None, now: float) -> None:
-        """A batch has ended and is settled: have the sizing policy learn from it and choose the next target.
+        """A batch has ended and is settled: learn from it, and have the sizing policy choose the next target.
 
         Args:
             batch: from `take`.
@@ -281,8 +329,11 @@ class Accumulator(Generic[T]):
         """
         try:
             if flush is not None:
-                self._sizing.observe(Observation.of(flush, now - batch.left))
-            target = self._sizing.target(Demand(now, self._next_number, len(self._waiting)))
+                observation = Observation.of(flush, now - batch.left)
+                if observation.lesson is Lesson.COST:
+                    self._flush_time.learn(observation.items, observation.seconds)
+                self._sizing.observe(observation)
+            target = self._sizing.target(Demand(now, self._next_number, self._lines.items))
         except Exception:  # a faulty policy must not strand what waits
             logger.exception("the sizing policy failed: batches are as large as stated from now on")
             self._sizing = FixedPolicy(self.limits)
@@ -296,13 +347,11 @@ class Accumulator(Generic[T]):
         items = max(1, min(target.items, self.limits.batch_size))
         return replace(target, items=items, enough=max(1, min(target.enough, items)))
 
-    def explain(self) -> Explanation:
-        """Why the target is what it is."""
-        return self._sizing.explain()
+    def explain(self) -> BatcherExplanation:
+        """Why the last batches left, and why the target is what it is."""
+        return BatcherExplanation(tuple(self._departures), self._sizing.explain())
 
     def abandon(self) -> list[Entry[T]]:
         """Take out everything that waits, to be reported as not delivered."""
-        abandoned = list(self._waiting)
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        return abandoned
+        self._deadlines.clear()
+        return self._lines.clear()

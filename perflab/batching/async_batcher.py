@@ -5,33 +5,36 @@ from __future__ import annotations
 import asyncio
 import atexit
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from math import inf
 from random import Random
-from typing import Any, Self, TypeVar, get_args, overload
+from typing import Any, Self, TypeVar, Unpack, get_args, overload
 
 from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
-from perflab.batching.batcher import DrainReport, Overflow
+from perflab.batching.admission import SubmitOptions, admit_by, buffer_full, stayed_full
+from perflab.batching.arrivals import Arrival, Arrivals, RoomLine
 from perflab.batching.delivery import Delivery, Written, abandon, resolve
-from perflab.batching.limits import make_limits
+from perflab.batching.departures import BatcherExplanation
+from perflab.batching.drain_report import DrainReport
+from perflab.batching.lanes import DEFAULT_LANES, Lane, Lanes
+from perflab.batching.limits import Overflow, check_choice, make_limits
 from perflab.batching.loop_writer import LoopWriter
 from perflab.batching.metrics import BatchingMetrics, FlushTally
 from perflab.batching.part import Submission, SubmissionBatch
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
-from perflab.batching.sizing.policy import Explanation
 from perflab.database.bulk.compilation import CoreStatement
 from perflab.database.core_write import CoreWrites, Row
 from perflab.database.database import Database
 from perflab.database.load import Load
 from perflab.database.operation import Operation
 from perflab.database.values import check_number
-from perflab.errors import BufferFull, InvalidInput, LifecycleError
+from perflab.errors import LifecycleError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Arrival = tuple[Any, Any, "asyncio.Future[Any]"]
 
 
 class AsyncRequestBatcher:
@@ -59,26 +62,30 @@ class AsyncRequestBatcher:
         batch_bytes: int | None = None,
         max_pending: int | None = None,
         max_pending_bytes: int | None = None,
+        flush_jitter: float = 0.0,
+        lanes: Sequence[Lane] = DEFAULT_LANES,
         overflow: Overflow = "block",
         retry: RetryPolicy | None = None,
         sizing: SizingChoice = "fixed",
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
-        limits = make_limits(batch_size, flush_interval, batch_bytes, max_pending, max_pending_bytes)
-        if overflow not in get_args(Overflow):
-            raise InvalidInput(f"overflow is {overflow!r}: use 'block' or 'raise'")
+        limits = make_limits(
+            batch_size, flush_interval, batch_bytes, max_pending, max_pending_bytes, flush_jitter=flush_jitter
+        )
+        check_choice(overflow, "overflow", get_args(Overflow))
         self._limits = limits
         self._overflow = overflow
         self._clock = clock
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
         self._delivery = Delivery(database, retry or RetryPolicy(), start=_start, clock=clock, random=random)
-        self._accumulator: Accumulator[Submission] = Accumulator(limits, start_sizing(sizing, limits, random.random))
+        policy = start_sizing(sizing, limits, random.random)
+        self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()
         self._credit = 0
-        self._arrivals: list[Arrival] = []
-        self._note: Callable[[Arrival], None] = self._arrivals.append
+        self._arrivals = Arrivals(self._accumulator, self._core_writes.operation, self._refuse)
+        self._note: Callable[[Arrival], None] = self._arrivals.usual.append
         self._create_future: Callable[[], asyncio.Future[Any]] = _no_loop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: asyncio.Handle | None = None
@@ -87,6 +94,7 @@ class AsyncRequestBatcher:
         self._closing = False
         self._gave_up = False  # close() ran out of time: what comes back undecided is not tried again
         self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
+        self._room_line = RoomLine()
         self._writer = LoopWriter(self._delivery.write)
         self._report: DrainReport | None = None
         self._at_exit = at_exit.register(self)
@@ -101,51 +109,89 @@ class AsyncRequestBatcher:
     # -- items come ----------------------------------------------------------------------------------------------------
 
     @overload
-    def submit(self, operation: CoreStatement, item: Row) -> asyncio.Future[Any]: ...
+    def submit(self, operation: CoreStatement, item: Row, **options: Unpack[SubmitOptions]) -> asyncio.Future[Any]: ...
 
     @overload
-    def submit(self, operation: Load, item: Any) -> asyncio.Future[Any]: ...
+    def submit(self, operation: Load, item: Any, **options: Unpack[SubmitOptions]) -> asyncio.Future[Any]: ...
 
     @overload
-    def submit(self, operation: Operation[Item, Result], item: Item) -> asyncio.Future[Result]: ...
+    def submit(
+        self, operation: Operation[Item, Result], item: Item, **options: Unpack[SubmitOptions]
+    ) -> asyncio.Future[Result]: ...
 
-    def submit(self, operation: Any, item: Any) -> asyncio.Future[Any]:
+    def submit(
+        self, operation: Any, item: Any, *, lane: str | None = None, deadline: float | None = None
+    ) -> asyncio.Future[Any]:
         """Hand over one item; await the future for its own result or error.
 
         Args:
             operation: an `Operation`, an insert(), update() or delete() of SQLAlchemy Core, or a `load()`. One that
                 cannot be batched fails its future with `InvalidInput`.
             item: what the operation takes; for a Core statement a dictionary, for a load a key.
+            lane: the name of its lane, such as "urgent"; None: the first that is not urgent.
+            deadline: seconds from now by which it must be decided. What cannot make it, as far as is known, is refused
+                now; its batch leaves in time; and what is not sent by then is not sent, but fails.
 
         Raises:
             BufferFull: the buffer is full and `overflow` is "raise".
+            DeadlineOutOfReach: the item would be decided too late, by the figures in the message.
             LifecycleError: the batcher is closed, or no loop or another loop is running.
         """
+        if lane is not None or deadline is not None:
+            return self._submit_with_care(operation, item, lane, deadline)
         if self._credit <= 0:
-            self._begin_turn()
+            self._begin_turn(self._accumulator.lanes.usual)
         self._credit -= 1
         future = self._create_future()
-        self._note((operation, item, future))
+        self._note((operation, item, future, None, inf))
         return future
 
-    async def wait_for_room(self) -> None:
-        """Return once the buffer has room and nobody waits in line."""
+    def _submit_with_care(
+        self, operation: Any, item: Any, lane: str | None, deadline: float | None
+    ) -> asyncio.Future[Any]:
+        number = self._accumulator.lanes.index(lane)
+        self._begin_turn(number)
+        line = self._arrivals.line(number)
+        must_be_decided = admit_by(deadline, self._accumulator, number, self._clock(), len(line))
+        future = self._create_future()
+        line.append((operation, item, future, number, must_be_decided))
+        self._credit = 0  # the next submit adopts it
+        return future
+
+    async def wait_for_room(self, timeout: float | None = None) -> None:
+        """Return once the buffer has room and nobody waits in line: first come, first served.
+
+        Submit before the next `await`, or the place goes to another.
+
+        Args:
+            timeout: seconds to wait; None waits until there is room.
+
+        Raises:
+            BufferFull: there was none in that time.
+        """
+        if timeout is not None:
+            check_number(timeout, "timeout")
         self._bind_loop()
         self._adopt()
-        await self._wait_until(lambda: not self._arrivals and self._accumulator.room > 0)
+        if self._loop is None or (not self._room_line and self._room_to_promise() > 0):
+            return
+        try:
+            await self._room_line.wait(self._loop, timeout)
+        except TimeoutError:
+            raise stayed_full(self._accumulator.pending + len(self._arrivals)) from None
 
-    def _begin_turn(self) -> None:
+    def _room_to_promise(self) -> int:
+        return self._accumulator.room - len(self._arrivals)
+
+    def _begin_turn(self, lane: int) -> None:
         """Look at everything that `submit` skips: loop, closing, fullness; then allow some submits without a look."""
         self._bind_loop()
         if self._closing:
-            raise LifecycleError("the batcher is closed: it accepts no more items")
+            raise self._accumulator.closed()
         self._adopt()
-        room = self._accumulator.room - len(self._arrivals)
+        room = self._accumulator.room_in(lane) - len(self._arrivals.line(lane))
         if room <= 0 and self._overflow == "raise":
-            raise BufferFull(
-                f"the buffer is full: {self._accumulator.pending:,} items are pending; submit more slowly, raise "
-                "max_pending, or use overflow='block'"
-            )
+            raise buffer_full(self._accumulator.pending)
         self._write_next()
         if self._turn is None and self._loop is not None:
             self._turn = self._loop.call_soon(self._end_turn)
@@ -167,30 +213,13 @@ class AsyncRequestBatcher:
         self._write_next()
 
     def _adopt(self) -> None:
-        """Move arrivals into the buffer while it has room; the others stay in line."""
-        if not self._arrivals:
-            return
-        accumulator, now = self._accumulator, self._clock()
-        room = accumulator.room
-        adopted = 0
-        for operation, item, future in self._arrivals:
-            if room <= 0:
-                break
-            adopted += 1
-            if future.cancelled():
-                continue
-            try:
-                if not hasattr(operation, "apply"):
-                    operation = self._core_writes.operation(operation)  # noqa: PLW2901  # the same thing, resolved
-                size = operation.size_bytes(item) if self._limits.measures_bytes else 0
-            except Exception as error:  # noqa: BLE001  # it belongs to this item alone
-                self._tally.add(None, failed=1)
-                if self._loop is not None and not self._loop.is_closed():
-                    future.set_exception(error)
-                continue
-            accumulator.add(Submission(operation, item, future), now, size)
-            room = accumulator.room if self._limits.measures_bytes else room - 1
-        del self._arrivals[:adopted]
+        if self._arrivals:
+            self._arrivals.adopt(self._clock())
+
+    def _refuse(self, future: asyncio.Future[Any], error: Exception) -> None:
+        self._tally.add(None, failed=1)
+        if self._loop is not None and not self._loop.is_closed():
+            future.set_exception(error)
 
     def _bind_loop(self) -> None:
         try:
@@ -218,17 +247,16 @@ class AsyncRequestBatcher:
         if timeout is not None:
             check_number(timeout, "timeout")
         self._bind_loop()
-        last_in_line = self._arrivals[-1] if self._arrivals else None
         self._adopt()
+        in_line = [line[-1] for line in (self._arrivals.urgent, self._arrivals.usual) if line]
         ticket = self._accumulator.flush()
 
         def reached() -> bool:
-            nonlocal ticket, last_in_line
-            if last_in_line is not None:  # those in line belong to the barrier as soon as they are in the buffer
+            nonlocal ticket, in_line
+            if in_line:  # those in line belong to the barrier as soon as they are in the buffer
                 ticket = self._accumulator.flush()
-                if not any(arrival is last_in_line for arrival in self._arrivals):
-                    last_in_line = None
-            return last_in_line is None and self._accumulator.reached(ticket)
+                in_line = [last for last in in_line if any(arrival is last for arrival in self._arrivals)]
+            return not in_line and self._accumulator.reached(ticket)
 
         self._write_next()
         try:
@@ -262,7 +290,7 @@ class AsyncRequestBatcher:
             drained = False
         self._accumulator.close()
         self._gave_up = True
-        abandoned = abandon(self._accumulator.abandon(), (future for _, _, future in self._arrivals))
+        abandoned = abandon(self._accumulator.abandon(), (future for _, _, future, _, _ in self._arrivals))
         self._arrivals.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -281,8 +309,8 @@ class AsyncRequestBatcher:
         """What the batcher did so far; items in line count as pending."""
         return self._tally.metrics(self._accumulator.pending + len(self._arrivals))
 
-    def explain(self) -> Explanation:
-        """Why batches have the size and the wait that they have now."""
+    def explain(self) -> BatcherExplanation:
+        """Why the last batches left, and why batches have the size and the wait that they have now."""
         return self._accumulator.explain()
 
     # -- batches leave -------------------------------------------------------------------------------------------------
@@ -317,6 +345,7 @@ class AsyncRequestBatcher:
                 waiter.set_result(None)
             else:
                 self._waiters.append((reached, waiter))
+        self._room_line.wake(self._room_to_promise())
         self._write_next()  # after the waiters, whose barriers may have moved
 
     def _settle(self, batch: SubmissionBatch, written: Written) -> None:

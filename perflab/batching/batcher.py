@@ -7,54 +7,46 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from math import inf
 from random import Random
-from typing import Any, Literal, Self, TypeVar, get_args, overload
+from typing import Any, Self, TypeVar, Unpack, get_args, overload
 
 from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
-from perflab.batching.delivery import Delivery, Written, abandon, interrupted, resolve
+from perflab.batching.admission import BlockedLine, BlockingSubmitOptions
+from perflab.batching.delivery import Delivery, Written, abandon, interrupted, resolve, start_future
+from perflab.batching.departures import BatcherExplanation
+from perflab.batching.drain_report import DrainReport
 from perflab.batching.inline_future import InlineFuture
 from perflab.batching.interrupts import interrupts_deferred
-from perflab.batching.limits import make_limits
+from perflab.batching.lanes import DEFAULT_LANES, Lane, Lanes
+from perflab.batching.limits import Mode, Overflow, check_choice, make_limits
 from perflab.batching.metrics import BatchingMetrics, FlushTally
 from perflab.batching.part import Submission, SubmissionBatch
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
-from perflab.batching.sizing.policy import Explanation
 from perflab.database.bulk.compilation import CoreStatement
 from perflab.database.core_write import CoreWrites, Row
 from perflab.database.database import Database
 from perflab.database.load import Load
 from perflab.database.operation import Operation
 from perflab.database.values import check_number
-from perflab.errors import BufferFull, InvalidInput, LifecycleError
+from perflab.errors import LifecycleError
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Overflow = Literal["block", "raise"]
-Mode = Literal["threads", "inline"]
-
-
-@dataclass(frozen=True, slots=True)
-class DrainReport:
-    """How the items ended that were pending when `close` was called."""
-
-    delivered: int
-    failed: int
-    abandoned: int
-    """Not decided within the timeout of `close`. Their futures raise; those in flight may still have been written."""
 
 
 class RequestBatcher:
     """Coalesces single writes of many threads into batches; each caller gets a future for its own item.
 
     A batch leaves when it holds `batch_size` items or `batch_bytes` bytes, when its oldest item is `flush_interval`
-    old, when the buffer is full, on `flush()` and on `close()`. While one batch is being written the next one fills.
+    old, for an urgent item or a deadline, when the buffer is full, on `flush()` and on `close()`. While one batch is
+    being written the next one fills. `explain()` says why the last ones left.
 
     `submit` checks the operation; the batch checks its items as it leaves, so that the caller's thread does not pay for
     it. An item that is refused, or that the database rejects, fails alone, with its own error in its own future.
@@ -71,7 +63,10 @@ class RequestBatcher:
         batch_bytes: bytes at which a batch leaves; measured only if stated.
         max_pending: items that may be accepted and undecided; None: 20 batches, at least 10,000.
         max_pending_bytes: the same in bytes; measured only if stated.
-        overflow: what `submit` does when the buffer is full: "block" until there is room, or "raise" `BufferFull`.
+        flush_jitter: the share, 0 … 1, by which the interval of each batch is shortened at random.
+        lanes: which share the batches when more waits than fits; the order of items is kept within a lane.
+        overflow: what `submit` does when the buffer is full: "block" until there is room, first come first served, or
+            "raise" `BufferFull`.
         retry: back-off and overall deadline after passing failures.
         sizing: "fixed": batches are as large and wait as long as stated. "adaptive", or a `Sizing` such as
             `CostModelSizing(latency_target=0.050)`: both follow the load and what flushes cost, within these bounds.
@@ -79,7 +74,7 @@ class RequestBatcher:
             future for its result. (`concurrent.futures.wait` does not ask, and would wait for the others.)
         clock: monotonic seconds.
         sleep: used in inline mode, between attempts.
-        random: for the jitter of the back-off.
+        random: for the jitter of interval and back-off.
 
     Raises:
         InvalidInput: a bound is out of its range.
@@ -94,6 +89,8 @@ class RequestBatcher:
         batch_bytes: int | None = None,
         max_pending: int | None = None,
         max_pending_bytes: int | None = None,
+        flush_jitter: float = 0.0,
+        lanes: Sequence[Lane] = DEFAULT_LANES,
         overflow: Overflow = "block",
         retry: RetryPolicy | None = None,
         sizing: SizingChoice = "fixed",
@@ -102,23 +99,24 @@ class RequestBatcher:
         sleep: Callable[[float], None] = time.sleep,
         random: Random | None = None,
     ) -> None:
-        limits = make_limits(batch_size, flush_interval, batch_bytes, max_pending, max_pending_bytes)
-        for name, value, choices in (("overflow", overflow, get_args(Overflow)), ("mode", mode, get_args(Mode))):
-            if value not in choices:
-                raise InvalidInput(f"{name} is {value!r}: use one of {', '.join(map(repr, choices))}")
-        self._limits = limits
+        limits = make_limits(
+            batch_size, flush_interval, batch_bytes, max_pending, max_pending_bytes, flush_jitter=flush_jitter
+        )
+        check_choice(overflow, "overflow", get_args(Overflow))
+        check_choice(mode, "mode", get_args(Mode))
         self._overflow = overflow
         self._clock = clock
         self._sleep = sleep
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
-        self._delivery = Delivery(database, retry or RetryPolicy(), start=_start, clock=clock, random=random)
+        self._delivery = Delivery(database, retry or RetryPolicy(), start=start_future, clock=clock, random=random)
         policy = start_sizing(sizing, limits, random.random, writes_while_filling=mode == "threads")
-        self._accumulator: Accumulator[Submission] = Accumulator(limits, policy)
+        self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)  # the flusher waits here
-        self._progress = threading.Condition(self._lock)  # producers, flush and close wait here
+        self._progress = threading.Condition(self._lock)  # flush and close wait here
+        self._blocked = BlockedLine(self._accumulator, self._lock)  # producers
         self._inline = mode == "inline"
         self._writing = threading.Lock()  # inline: one thread writes at a time, so that batches keep their order
         self._writing_thread: int | None = None
@@ -137,30 +135,39 @@ class RequestBatcher:
     # -- items come ----------------------------------------------------------------------------------------------------
 
     @overload
-    def submit(self, operation: CoreStatement, item: Row, *, timeout: float | None = None) -> Future[Any]: ...
+    def submit(self, operation: CoreStatement, item: Row, **options: Unpack[BlockingSubmitOptions]) -> Future[Any]: ...
 
     @overload
-    def submit(self, operation: Load, item: Any, *, timeout: float | None = None) -> Future[Any]: ...
+    def submit(self, operation: Load, item: Any, **options: Unpack[BlockingSubmitOptions]) -> Future[Any]: ...
 
     @overload
     def submit(
-        self, operation: Operation[Item, Result], item: Item, *, timeout: float | None = None
+        self, operation: Operation[Item, Result], item: Item, **options: Unpack[BlockingSubmitOptions]
     ) -> Future[Result]: ...
 
-    def submit(self, operation: Any, item: Any, *, timeout: float | None = None) -> Future[Any]:
-        """Hand over one item.
+    def submit(
+        self,
+        operation: Any,
+        item: Any,
+        *,
+        lane: str | None = None,
+        deadline: float | None = None,
+        timeout: float | None = None,
+    ) -> Future[Any]:
+        """Hand over one item; the future has its own result or error.
 
         Args:
             operation: an `Operation`, an insert(), update() or delete() of SQLAlchemy Core, or a `load()`.
             item: what the operation takes; for a Core statement a dictionary, for a load a key.
+            lane: the name of its lane, such as "urgent"; None: the first that is not urgent.
+            deadline: seconds from now by which it must be decided. What cannot make it, as far as is known, is refused
+                now; its batch leaves in time; and what is not sent by then is not sent, but fails.
             timeout: seconds to wait for room with `overflow="block"`; None waits until there is some.
-
-        Returns:
-            A future with the item's own result or error.
 
         Raises:
             InvalidInput: the operation cannot be batched.
             BufferFull: the buffer is full, and stayed so for `timeout`.
+            DeadlineOutOfReach: the item would be decided too late, by the figures in the message.
             LifecycleError: the batcher is closed, or was made before a fork.
         """
         if os.getpid() != self._process_id:
@@ -169,23 +176,44 @@ class RequestBatcher:
             operation = self._core_writes.operation(operation)
         if self._flusher is None and not self._inline:
             self._start_flusher()
-        future: Future[Any] = InlineFuture(self.flush) if self._inline else Future()
-        size = operation.size_bytes(item) if self._limits.measures_bytes else 0
-        deadline = None if timeout is None else self._clock() + check_number(timeout, "timeout")
         accumulator = self._accumulator
-        while True:
-            with self._lock:
-                if accumulator.room > 0 or accumulator.closing:
-                    accumulator.add(Submission(operation, item, future), self._clock(), size)
-                    if accumulator.added_what_matters:  # otherwise the flusher sleeps on
-                        self._work.notify()
-                    break
-            self._wait_for_room(deadline)
+        future: Future[Any] = InlineFuture(self.flush) if self._inline else Future()
+        size = operation.size_bytes(item) if accumulator.limits.measures_bytes else 0
+        submission = Submission(operation, item, future)
+        is_plain = lane is None and deadline is None and timeout is None
+        with self._lock:
+            accepted = is_plain and (accumulator.closing or (accumulator.room > 0 and not self._blocked))
+            if accepted:
+                accumulator.add(submission, self._clock(), size)
+                if accumulator.added_what_matters:  # otherwise the flusher sleeps on
+                    self._work.notify()
+        if not accepted:
+            self._submit_with_care(submission, size, lane, deadline, timeout)
         if self._inline:
             self._write_due()
         return future
 
-    # -- barriers ------------------------------------------------------------------------------------------------------
+    def _submit_with_care(
+        self, submission: Submission, size: int, lane: str | None, deadline: float | None, timeout: float | None
+    ) -> None:
+        """What has a lane, a deadline or a timeout, or must wait for room."""
+        number = self._accumulator.lanes.index(lane)
+        wait_at_most = inf if timeout is None else check_number(timeout, "timeout")
+        may_wait = self._overflow == "block" and not self._is_writing()
+        with self._lock:
+            now = self._clock()
+            blocked = self._blocked.enter(submission, size, number, deadline, now, may_wait=may_wait)
+            self._work.notify()
+        if blocked is None:
+            return
+        until = None if blocked.deadline == wait_at_most == inf else min(blocked.deadline, now + wait_at_most)
+        try:
+            self._wait_until(lambda: blocked.admitted or self._accumulator.closing, until, blocked.changed)
+        finally:
+            with self._lock:
+                error = self._blocked.leave(blocked)
+        if error is not None:
+            raise error
 
     def flush(self, timeout: float | None = None) -> None:
         """Return when everything submitted before is decided: written, or failed for good.
@@ -225,13 +253,14 @@ class RequestBatcher:
             self._accumulator.close()
             self._work.notify()
             self._progress.notify_all()
+            self._blocked.wake()
         drained = self._wait_until(lambda: not self._accumulator.pending, deadline)
         with self._lock:
             waiting = self._accumulator.abandon()
             still_in_flight = self._accumulator.pending
             self._gave_up = True
             self._work.notify()
-        abandoned = abandon(entry for entry in waiting if entry.attempts or _start(entry.item.future))
+        abandoned = abandon(entry for entry in waiting if entry.attempts or start_future(entry.item.future))
         if drained and self._flusher is not None:
             self._flusher.join()
         with self._lock:
@@ -255,12 +284,10 @@ class RequestBatcher:
         with self._lock:
             return self._tally.metrics(self._accumulator.pending)
 
-    def explain(self) -> Explanation:
-        """Why batches have the size and the wait that they have now."""
+    def explain(self) -> BatcherExplanation:
+        """Why the last batches left, and why batches have the size and the wait that they have now."""
         with self._lock:
             return self._accumulator.explain()
-
-    # -- batches leave -------------------------------------------------------------------------------------------------
 
     def _flush_in_background(self) -> None:
         """The flusher thread: one batch after the other until the batcher is closed and empty."""
@@ -299,6 +326,7 @@ class RequestBatcher:
             self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)
             self._accumulator.learn(batch, written.flush, self._clock())
             self._tally.add(written.flush, failed=len(written.failed) + len(given_up))
+            self._blocked.admit(self._clock())
             self._progress.notify_all()
         abandon(given_up)
 
@@ -306,7 +334,7 @@ class RequestBatcher:
         """Inline mode: write what is due, unless another thread is at it."""
         while True:
             with self._lock:
-                if self._accumulator.due(self._clock()) is None:
+                if not self._accumulator.due(self._clock()):
                     return
             # A batch that was taken must be settled, so that interrupts wait from before to after.
             with interrupts_deferred():
@@ -319,8 +347,6 @@ class RequestBatcher:
                         self._write(batch)
                 finally:
                     self._writing.release()
-
-    # -- waiting -------------------------------------------------------------------------------------------------------
 
     def _start_flusher(self) -> None:
         """Start the flusher with the first item; where that cannot be done, go on without it."""
@@ -336,24 +362,11 @@ class RequestBatcher:
             else:
                 self._flusher = flusher
 
-    def _wait_for_room(self, deadline: float | None) -> None:
-        """Return when the buffer has room or the batcher is closing; another thread may then be quicker."""
-        pending = self._accumulator.pending
-        if self._overflow == "raise" or self._is_writing():
-            raise BufferFull(
-                f"the buffer is full: {pending:,} items are pending; submit more slowly, raise max_pending, or use "
-                "overflow='block'"
-            )
-        with self._lock:
-            self._work.notify()
-        if not self._wait_until(lambda: self._accumulator.room > 0 or self._accumulator.closing, deadline):
-            raise BufferFull(
-                f"the buffer is full: {pending:,} items are pending, and it stayed so until the timeout; submit more "
-                "slowly or raise max_pending"
-            )
-
-    def _wait_until(self, done: Callable[[], bool], deadline: float | None) -> bool:
+    def _wait_until(
+        self, done: Callable[[], bool], deadline: float | None, changed: threading.Condition | None = None
+    ) -> bool:
         """Wait for what is true under the lock; inline mode writes meanwhile. False if it is not at the deadline."""
+        changed = changed or self._progress
         while True:
             if self._inline:
                 self._write_due()
@@ -366,7 +379,7 @@ class RequestBatcher:
                     return False
                 due = self._accumulator.next_due()
                 if not self._inline or self._accumulator.in_flight or due is None:
-                    self._progress.wait(left)  # for the flusher, or for another thread that writes
+                    changed.wait(left)  # for the flusher, or for another thread that writes
                     continue
             pause = due - now  # nobody writes: a back-off is waited out
             self._sleep(max(0.0, pause if left is None else min(pause, left)))
@@ -378,19 +391,9 @@ class RequestBatcher:
         if os.getpid() != self._process_id:
             raise self._forked()
         if self._is_writing():
-            raise LifecycleError(
-                f"{what}() was called from a callback of a future: it would wait for the thread that it runs in; "
-                "call it from another thread"
-            )
+            because = "it would wait for the thread that it runs in; call it from another thread"
+            raise LifecycleError(f"{what}() was called from a callback of a future: {because}")
 
     def _forked(self) -> LifecycleError:
-        return LifecycleError(
-            f"this RequestBatcher was made by process {self._process_id}, before a fork: make one in this process"
-        )
-
-
-def _start(future: Future[Any]) -> bool:
-    """From here on the future cannot be cancelled; False if it was, or if somebody else has completed it."""
-    if future.done() and not future.cancelled():
-        return False
-    return future.set_running_or_notify_cancel()
+        made = f"made by process {self._process_id}, before a fork: make one in this process"
+        return LifecycleError(f"this RequestBatcher was {made}")

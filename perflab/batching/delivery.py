@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from math import inf
 from random import Random
 from typing import Any
 
@@ -76,6 +78,7 @@ class Delivery:
         entries = [entry for entry in batch.entries if entry.attempts > 1 or self._start(entry.item.future)]
         start = self._clock()
         tally = _Tally()
+        entries = self._drop_late(entries, start, written)
         if any(entry.doubt is not None for entry in entries):
             entries = self._settle_doubts(entries, tally, written)
         reads = [entry for entry in entries if isinstance(entry.item.operation, KeyedRead)]
@@ -86,6 +89,20 @@ class Delivery:
         if tally.attempts:
             written.flush = self._describe(batch, written, tally, self._clock() - start)
         return written
+
+    def _drop_late(self, entries: Sequence[SubmissionEntry], now: float, written: Written) -> Sequence[SubmissionEntry]:
+        """What cannot be written by its deadline any more is not written, unless it may be already."""
+        late = {entry.number for entry in entries if entry.deadline <= now and entry.doubt is None}
+        if not late:
+            return entries
+        for entry in entries:
+            if entry.number in late:
+                error = DeliveryTimeout(
+                    f"{_name(entry)} was not sent, because its deadline, {entry.deadline - entry.arrived:.3g} s after "
+                    "it was accepted, had passed: the database was slower than estimated"
+                )
+                written.failed.append((entry, error))
+        return [entry for entry in entries if entry.number not in late]
 
     def emit(self, written: Written) -> None:
         """Tell listeners what was written: of each operation together, and then of the batch."""
@@ -218,14 +235,16 @@ class Delivery:
         timeout = self._retry.delivery_timeout
         written.resume_at = self._clock() + self._retry.delay(entries[0].attempts, self._random)
         for entry in entries:
-            if written.resume_at < entry.arrived + timeout:
+            # What may be written already is asked for beyond its deadline.
+            last_moment = min(entry.arrived + timeout, entry.deadline if entry.doubt is None else inf)
+            if written.resume_at < last_moment:
                 written.undecided.append(entry)
             elif entry.doubt is not None:
                 written.failed.append((entry, _in_doubt(entry, error)))
             else:
                 expired = DeliveryTimeout(
-                    f"{_name(entry)} was not delivered within {timeout:g} s, after {entry.attempts} "
-                    f"attempts; the last failed with: {_typed(error, entry)}"
+                    f"{_name(entry)} was not delivered within {last_moment - entry.arrived:g} s, "
+                    f"after {entry.attempts} attempts; the last failed with: {_typed(error, entry)}"
                 )
                 expired.__cause__ = error
                 written.failed.append((entry, expired))
@@ -262,6 +281,13 @@ class _Tally:
         self.unbatched = 0
         self.superseded = 0
         self.too_much = False
+
+
+def start_future(future: Future[Any]) -> bool:
+    """From here on the future cannot be cancelled; False if it was, or if somebody else has completed it."""
+    if future.done() and not future.cancelled():
+        return False
+    return future.set_running_or_notify_cancel()
 
 
 def resolve(written: Written) -> None:

@@ -8,7 +8,8 @@ from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
-from perflab.batching.accumulator import Batch, Entry
+from perflab.batching.accumulator import Batch
+from perflab.batching.waiting_lines import Entry
 from perflab.database.ledger import KeptAnswers
 from perflab.database.operation import DriverConnection, Operation
 from perflab.errors import ResultLost

@@ -16,7 +16,8 @@ from sqlalchemy import CheckConstraint, Column, Integer, MetaData, Table, Text
 from sqlalchemy.engine import make_url
 
 from perflab.batching.async_batcher import AsyncRequestBatcher
-from perflab.batching.batcher import DrainReport, RequestBatcher
+from perflab.batching.batcher import RequestBatcher
+from perflab.batching.drain_report import DrainReport
 from perflab.batching.metrics import BatchingMetrics
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from perflab.batching.accumulator import Accumulator, Batch, Entry
+from perflab.batching.accumulator import Accumulator, Batch
 from perflab.batching.limits import Limits
+from perflab.batching.waiting_lines import Entry
 from perflab.errors import LifecycleError
 from perflab.events import Cause
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from perflab.batching.async_batcher import AsyncRequestBatcher
-from perflab.batching.batcher import DrainReport
+from perflab.batching.drain_report import DrainReport
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
 from perflab.errors import InvalidInput, LifecycleError

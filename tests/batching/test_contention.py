@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Table
 from sqlalchemy.dialects.sqlite import insert
 
-from perflab.batching.batcher import DrainReport, RequestBatcher
+from perflab.batching.batcher import RequestBatcher
+from perflab.batching.drain_report import DrainReport
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
 

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perflab.batching.accumulator import Entry
 from perflab.batching.part import PreparedItem, Submission, group_by_operation
+from perflab.batching.waiting_lines import Entry
 
 
 class Write:

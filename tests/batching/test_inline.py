@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from perflab.batching.batcher import DrainReport, RequestBatcher
+from perflab.batching.batcher import RequestBatcher
+from perflab.batching.drain_report import DrainReport
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
 from perflab.errors import DeliveryTimeout

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, insert
 
-from perflab.batching.batcher import DrainReport
+from perflab.batching.drain_report import DrainReport
 from perflab.batching.retry import RetryPolicy
 from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database

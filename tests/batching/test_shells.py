@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Integer, Table, bindparam, delete, insert, update
 
-from perflab.batching.batcher import DrainReport
+from perflab.batching.drain_report import DrainReport
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
 from perflab.errors import (

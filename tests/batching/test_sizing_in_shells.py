@@ -58,7 +58,7 @@ def test_batches_are_as_large_as_the_policy_says(
     assert all(seen.seconds >= flush.seconds > 0 for seen, flush in zip(script.observations, flushes, strict=True))
     assert len(script.demands) == 4
     assert (script.demands[-1].arrived, script.demands[-1].waiting) == (7, 0)
-    assert str(shell.batcher.explain()) == "script: Because. So."
+    assert str(shell.batcher.explain().sizing) == "script: Because. So."
 
 
 def test_an_idle_writer_sends_at_once_where_the_policy_says_so(
@@ -137,7 +137,7 @@ def test_every_policy_writes_everything_once(
         assert handles[-1].result() == 10 * (first + 149)
     assert rows() == list(range(100, 1_100))
     assert max(flush.items for flush in flushes) <= 64
-    explanation = shell.batcher.explain()
+    explanation = shell.batcher.explain().sizing
     assert explanation.flushes_learned > 0
     assert 1 <= explanation.target.enough <= explanation.target.items <= 64
 

@@ -139,7 +139,7 @@ def test_the_policy_learns_from_each_flush_and_is_asked_once_for_each() -> None:
     assert accumulator.target == second
     fill(accumulator, 5.0)
     assert left(accumulator.take(5.0)) == (2, Cause.COUNT)
-    assert str(accumulator.explain()) == "script: Because. So."
+    assert str(accumulator.explain().sizing) == "script: Because. So."
 
 
 def test_where_nothing_was_sent_nothing_is_learned() -> None:
@@ -172,7 +172,7 @@ def test_what_a_flush_teaches(flush: FlushCompleted, lesson: Lesson) -> None:
 def test_without_a_policy_the_limits_are_the_target() -> None:
     accumulator: Accumulator[int] = Accumulator(LIMITS)
     assert accumulator.target == Target(100, 100, 10.0)
-    assert accumulator.explain().sizing == "fixed"
+    assert accumulator.explain().sizing.sizing == "fixed"
 
 
 @pytest.mark.parametrize(
@@ -203,4 +203,4 @@ def test_a_policy_that_fails_is_replaced_by_the_limits(caplog: pytest.LogCapture
     accumulator.learn(batch, FLUSH, 1.0)
     assert accumulator.target == Target(100, 100, 10.0)
     assert "the sizing policy failed" in caplog.text
-    assert accumulator.explain().sizing == "fixed"
+    assert accumulator.explain().sizing.sizing == "fixed"

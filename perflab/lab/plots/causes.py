@@ -11,6 +11,7 @@ from perflab.lab.plots.plot import Plot
 from perflab.lab.plots.style import (
     BLUE,
     GREEN,
+    INK,
     LINE,
     MUTED,
     ORANGE,
@@ -28,6 +29,7 @@ _MEANING = {
     Cause.COUNT: ("full", BLUE),
     Cause.AGE: ("flush interval over", ORANGE),
     Cause.IDLE: ("writer idle", YELLOW),
+    Cause.URGENCY: ("urgent", INK),
     Cause.BYTES: ("bytes", GREEN),
     Cause.MEMORY: ("buffer full", PURPLE),
     Cause.BARRIER: ("end of the replay", MUTED),

@@ -1,0 +1,198 @@
+"""The items that wait, a line for each lane, and whose turn it is while more wait than a batch takes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from math import inf
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+from perflab.batching.lanes import Lanes
+from perflab.events import Cause
+
+T = TypeVar("T")
+
+
+class Entry(Generic[T]):
+    """One item with what the accumulator knows of it."""
+
+    __slots__ = ("arrived", "attempts", "cause", "deadline", "doubt", "item", "lane", "number", "size")
+
+    def __init__(
+        self, item: T, size: int, arrived: float, number: int, *, lane: int = 0, deadline: float = inf
+    ) -> None:
+        self.item = item
+        self.size = size
+        self.arrived = arrived
+        self.number = number
+        self.lane = lane
+        self.deadline = deadline  # on the clock of the accumulator; it is not sent after that
+        self.attempts = 0
+        self.cause: Cause | None = None  # for which it first left
+        self.doubt: Any = None  # of whoever writes it: what an attempt of unknown outcome left open
+
+    def __repr__(self) -> str:
+        return f"Entry(#{self.number}, {self.size} B, arrived {self.arrived}, {self.attempts} attempts)"
+
+
+_by_number = attrgetter("number")
+
+
+class WaitingLines(Generic[T]):
+    """Deficit round robin with ageing.
+
+    In each round a lane may send as many places as its weight, earlier lanes first; a batch goes on where the last one
+    stopped. A lane that sends a large item goes into debt for it, and an empty lane saves nothing up. Items older than
+    the patience of their lane get every second place, the one first that grew old first, and it costs their lane
+    nothing.
+
+    Source: M. Shreedhar and G. Varghese, "Efficient fair queuing using deficit round-robin", IEEE/ACM Transactions on
+    Networking 4, 1996; debts instead of savings: H. Adiseshu, G. Parulkar and G. Varghese, "A reliable and scalable
+    striping protocol", SIGCOMM 1996.
+
+    Args:
+        lanes: whose lines these are.
+        most_places: that an item can take.
+        bytes_per_place: an item takes one place for each of these, and at least one; None: each takes one.
+    """
+
+    def __init__(self, lanes: Lanes, most_places: int, bytes_per_place: float | None = None) -> None:
+        self._lanes = lanes.all
+        self._lines: tuple[deque[Entry[T]], ...] = tuple(deque() for _ in lanes.all)
+        self._urgent = tuple(line for line, lane in zip(self._lines, lanes.all, strict=True) if lane.urgent)
+        self._credit = [lane.weight for lane in lanes.all]
+        self._old_is_next = True
+        self._most_places = most_places
+        self._bytes_per_place = bytes_per_place
+        self.items = 0
+        self.bytes = 0
+
+    def append(self, entry: Entry[T]) -> None:
+        self._lines[entry.lane].append(entry)
+        self.items += 1
+        self.bytes += entry.size
+
+    def heads(self) -> list[Entry[T]]:
+        """The oldest of each lane in which something waits."""
+        return [line[0] for line in self._lines if line]
+
+    def oldest(self) -> Entry[T]:
+        """Of all lanes. Call it only when something waits."""
+        return min(self.heads(), key=_by_number)
+
+    @property
+    def urgent(self) -> bool:
+        """Whether an item waits that should leave at once."""
+        return any(self._urgent)
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        """All that wait, oldest first."""
+        return merge(*self._lines, key=_by_number)
+
+    def take(self, now: float, most_items: int, most_bytes: int | None) -> list[Entry[T]]:
+        """Take out the next batch: at least one item, however large, then as many as fit; oldest first."""
+        used = [index for index, line in enumerate(self._lines) if line]
+        if most_bytes is None or self.bytes <= most_bytes:
+            most_bytes = self.bytes
+        if self.items <= most_items and self.bytes <= most_bytes:
+            self._credit = [lane.weight for lane in self._lanes]
+            return self.clear()
+        if len(used) == 1:
+            self._credit = [lane.weight for lane in self._lanes]
+            self._credit[used[0]] = 0
+            taken = self._take_from_one(self._lines[used[0]], most_items, most_bytes)
+        else:
+            taken = self._take_in_turns(now, most_items, most_bytes)
+        self.items -= len(taken)
+        if self.bytes:
+            self.bytes -= sum(entry.size for entry in taken)
+        return taken
+
+    def _take_from_one(self, line: deque[Entry[T]], most_items: int, most_bytes: int) -> list[Entry[T]]:
+        if self.bytes <= most_bytes:
+            return [line.popleft() for _ in range(most_items)]
+        taken = [line.popleft()]
+        size = taken[0].size
+        while line and len(taken) < most_items and (size := size + line[0].size) <= most_bytes:
+            taken.append(line.popleft())
+        return taken
+
+    def _take_in_turns(self, now: float, most_items: int, most_bytes: int) -> list[Entry[T]]:
+        taken: list[Entry[T]] = []
+        left = most_bytes
+        some_are_old = self._grown_old(now) is not None
+        while len(taken) < min(most_items, self.items):
+            old = self._grown_old(now) if some_are_old else None
+            is_free = old is not None and self._old_is_next
+            index = old if old is not None and is_free else self._whose_turn()
+            entry = self._lines[index][0]
+            left -= entry.size
+            if taken and left < 0:
+                break
+            taken.append(self._lines[index].popleft())
+            if not is_free:
+                self._credit[index] -= self._places(entry)
+            self._old_is_next = not is_free
+        taken.sort(key=_by_number)
+        return taken
+
+    def _grown_old(self, now: float) -> int | None:
+        """The lane whose first item has been older than the patience of its lane for longest."""
+        since, index = min(
+            (line[0].arrived + self._lanes[index].patience, index) for index, line in enumerate(self._lines) if line
+        )
+        return index if since <= now else None
+
+    def _whose_turn(self) -> int:
+        """The first lane with something to send and something left of its share; if there is none, a round begins."""
+        used = [index for index, line in enumerate(self._lines) if line]
+        for index in used:
+            if self._credit[index] > 0:
+                return index
+        # As many rounds at once as it takes until one lane may send.
+        rounds = min((self._lanes[index].weight - self._credit[index]) // self._lanes[index].weight for index in used)
+        self._credit = [
+            min(lane.weight, credit + rounds * lane.weight)
+            for lane, credit in zip(self._lanes, self._credit, strict=True)
+        ]
+        return next(index for index in used if self._credit[index] > 0)
+
+    def _places(self, entry: Entry[T]) -> int:
+        if self._bytes_per_place is None:
+            return 1
+        return int(min(self._most_places, max(1.0, entry.size / self._bytes_per_place)))
+
+    def put_back(self, returned: Sequence[Entry[T]]) -> None:
+        """Put items to the front of their lines, in their order."""
+        self.items += len(returned)
+        self.bytes += sum(entry.size for entry in returned)
+        for index, line in enumerate(self._lines):
+            own = sorted((entry for entry in returned if entry.lane == index), key=_by_number)
+            if not own:
+                continue
+            # With several batches in flight an older one may come back after a younger one.
+            older: list[Entry[T]] = []
+            while line and line[0].number < own[-1].number:
+                older.append(line.popleft())
+            line.extendleft(reversed(list(merge(older, own, key=_by_number))))
+
+    def ahead_of_next(self, lane: int) -> int:
+        """Items that would leave before one that came to a lane now, if all lanes have their shares."""
+        own, weight = len(self._lines[lane]) + 1, self._lanes[lane].weight
+        others = sum(
+            min(len(line), -(-own * self._lanes[index].weight // weight))
+            for index, line in enumerate(self._lines)
+            if index != lane
+        )
+        return own - 1 + others
+
+    def clear(self) -> list[Entry[T]]:
+        """Take out everything, oldest first."""
+        used = [line for line in self._lines if line]
+        everything = list(used[0] if len(used) == 1 else self)
+        for line in self._lines:
+            line.clear()
+        self.items = self.bytes = 0
+        return everything
