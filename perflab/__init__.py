@@ -13,6 +13,7 @@ from perflab.version import __version__
 if TYPE_CHECKING:
     from perflab.batching.async_batcher import AsyncRequestBatcher
     from perflab.batching.batcher import RequestBatcher
+    from perflab.batching.dead_letters import DeadLetter, DeadLetterTable
     from perflab.batching.departures import BatcherExplanation
     from perflab.batching.drain_report import DrainReport
     from perflab.batching.inserter import BulkInserter, InsertReport
@@ -46,6 +47,8 @@ _HOME = {
     "CostModelSizing": "perflab.batching.sizing.cost_model",
     "Database": "perflab.database.database",
     "DatabaseAdvisor": "perflab.lab.advice.advisor",
+    "DeadLetter": "perflab.batching.dead_letters",
+    "DeadLetterTable": "perflab.batching.dead_letters",
     "DrainReport": "perflab.batching.drain_report",
     "FixedSizing": "perflab.batching.sizing.fixed",
     "IngestState": "perflab.scheduler.watch",
@@ -79,6 +82,8 @@ __all__ = [
     "CostModelSizing",
     "Database",
     "DatabaseAdvisor",
+    "DeadLetter",
+    "DeadLetterTable",
     "DrainReport",
     "FixedSizing",
     "IngestState",

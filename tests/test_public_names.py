@@ -15,6 +15,8 @@ NAMES = [
     "CostModelSizing",
     "Database",
     "DatabaseAdvisor",
+    "DeadLetter",
+    "DeadLetterTable",
     "DrainReport",
     "FixedSizing",
     "IngestState",

@@ -15,6 +15,7 @@ from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
 from perflab.batching.admission import SubmitOptions, admit_by, buffer_full, stayed_full
 from perflab.batching.arrivals import Arrival, Arrivals, RoomLine
+from perflab.batching.dead_letters import DeadLetters
 from perflab.batching.delivery import Delivery, Written, abandon, resolve
 from perflab.batching.departures import BatcherExplanation
 from perflab.batching.drain_report import DrainReport
@@ -45,9 +46,8 @@ class AsyncRequestBatcher:
     item is dropped if it has not left, and written otherwise.
 
     With `overflow="block"` an item that finds the buffer full waits in line for room, and so does the coroutine that
-    awaits it. A producer that does not await its futures should await `wait_for_room` now and then.
-
-    The batcher belongs to the event loop of its first `submit`.
+    awaits it. A producer that does not await its futures should await `wait_for_room` now and then. The batcher belongs
+    to the event loop of its first `submit`.
 
     How `submit` stays cheap: items of one turn of the loop are noted in a plain list and adopted together at its end,
     with one reading of the clock. `_credit` is the number of submits until something else must be looked at.
@@ -66,6 +66,7 @@ class AsyncRequestBatcher:
         lanes: Sequence[Lane] = DEFAULT_LANES,
         overflow: Overflow = "block",
         retry: RetryPolicy | None = None,
+        dead_letters: DeadLetters | None = None,
         sizing: SizingChoice = "fixed",
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
@@ -79,7 +80,7 @@ class AsyncRequestBatcher:
         self._clock = clock
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
-        self._delivery = Delivery(database, retry or RetryPolicy(), start=_start, clock=clock, random=random)
+        self._delivery = Delivery(database, retry, dead_letters, start=_start, clock=clock, random=random)
         policy = start_sizing(sizing, limits, random.random)
         self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()

@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar, Unpack, get_args, overload
 from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
 from perflab.batching.admission import BlockedLine, BlockingSubmitOptions
+from perflab.batching.dead_letters import DeadLetters
 from perflab.batching.delivery import Delivery, Written, abandon, interrupted, resolve, start_future
 from perflab.batching.departures import BatcherExplanation
 from perflab.batching.drain_report import DrainReport
@@ -68,13 +69,12 @@ class RequestBatcher:
         overflow: what `submit` does when the buffer is full: "block" until there is room, first come first served, or
             "raise" `BufferFull`.
         retry: back-off and overall deadline after passing failures.
+        dead_letters: receives the items that failed for good, such as a `DeadLetterTable`; their futures fail as well.
         sizing: "fixed": batches are as large and wait as long as stated. "adaptive", or a `Sizing` such as
             `CostModelSizing(latency_target=0.050)`: both follow the load and what flushes cost, within these bounds.
         mode: "threads", or "inline": no thread, batches are written by the threads that submit, flush, close, or ask a
             future for its result. (`concurrent.futures.wait` does not ask, and would wait for the others.)
-        clock: monotonic seconds.
-        sleep: used in inline mode, between attempts.
-        random: for the jitter of interval and back-off.
+        clock, sleep, random: monotonic seconds; between attempts in inline mode; the jitter of interval and back-off.
 
     Raises:
         InvalidInput: a bound is out of its range.
@@ -93,6 +93,7 @@ class RequestBatcher:
         lanes: Sequence[Lane] = DEFAULT_LANES,
         overflow: Overflow = "block",
         retry: RetryPolicy | None = None,
+        dead_letters: DeadLetters | None = None,
         sizing: SizingChoice = "fixed",
         mode: Mode = "threads",
         clock: Callable[[], float] = time.monotonic,
@@ -109,7 +110,7 @@ class RequestBatcher:
         self._sleep = sleep
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
-        self._delivery = Delivery(database, retry or RetryPolicy(), start=start_future, clock=clock, random=random)
+        self._delivery = Delivery(database, retry, dead_letters, start=start_future, clock=clock, random=random)
         policy = start_sizing(sizing, limits, random.random, writes_while_filling=mode == "threads")
         self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()

@@ -16,6 +16,7 @@ from math import inf
 from random import Random
 from typing import Any
 
+from perflab.batching.dead_letters import DeadLetter, DeadLetters, hand_over
 from perflab.batching.isolation import isolate, outcome_of
 from perflab.batching.part import AppliedPart, Doubt, PreparedItem, SubmissionBatch, SubmissionEntry, Unreadable
 from perflab.batching.part_size import PartSize
@@ -38,6 +39,8 @@ class Written:
 
     delivered: list[tuple[SubmissionEntry, Any]] = field(default_factory=list)
     failed: list[tuple[SubmissionEntry, Exception]] = field(default_factory=list)
+    unreadable: set[int] = field(default_factory=set)
+    """Numbers of those that failed although they are written: only their results are lost."""
     undecided: list[SubmissionEntry] = field(default_factory=list)
     resume_at: float = 0.0
     flush: FlushCompleted | None = None
@@ -48,6 +51,8 @@ class Delivery:
     """Writes batches of submissions to one database, one at a time.
 
     Args:
+        retry: None: as `RetryPolicy()` says.
+        dead_letters: receives the items of each batch that failed for good.
         start: called with the future of each item as it leaves for the first time; False drops the item, because its
             caller has cancelled it.
     """
@@ -55,14 +60,16 @@ class Delivery:
     def __init__(
         self,
         database: Database,
-        retry: RetryPolicy,
+        retry: RetryPolicy | None,
+        dead_letters: DeadLetters | None = None,
         *,
         start: Callable[[Any], bool],
         clock: Callable[[], float] = time.monotonic,
         random: Random,
     ) -> None:
         self._database = database
-        self._retry = retry
+        self._dead_letters = dead_letters
+        self._retry = retry or RetryPolicy()
         self._start = start
         self._clock = clock
         self._random = random
@@ -86,6 +93,8 @@ class Delivery:
             entries = [entry for entry in entries if not isinstance(entry.item.operation, KeyedRead)]
         error = self._write(entries, tally, written)
         self._read(reads, error, tally, written)
+        if self._dead_letters is not None and (letters := _letters(written)):
+            hand_over(letters, self._dead_letters)
         if tally.attempts:
             written.flush = self._describe(batch, written, tally, self._clock() - start)
         return written
@@ -225,6 +234,7 @@ class Delivery:
         for entry, result in results:
             if isinstance(result, Unreadable):
                 written.failed.append((entry, _typed(result.error, entry)))
+                written.unreadable.add(entry.number)
             else:
                 written.delivered.append((entry, result))
 
@@ -335,6 +345,17 @@ def interrupted(batch: SubmissionBatch, error: BaseException) -> Written:
     unknown = LifecycleError(f"{type(error).__name__} broke off the batch with this item, which may have been written")
     unknown.__cause__ = error
     return Written(failed=[(entry, unknown) for entry in batch.entries])
+
+
+def _letters(written: Written) -> list[DeadLetter]:
+    """The writes that failed and are not known to be in the database, in the order of submission."""
+    failed = [
+        (entry, error)
+        for entry, error in written.failed
+        if entry.number not in written.unreadable and not isinstance(entry.item.operation, KeyedRead)
+    ]
+    failed.sort(key=lambda pair: pair[0].number)
+    return [DeadLetter(_name(entry), entry.item.item, error, entry.attempts) for entry, error in failed]
 
 
 def _is_in_doubt(entry: SubmissionEntry) -> bool:

@@ -18,7 +18,7 @@ from perflab.errors import DatabaseUnusable, StatementError
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 StartPython = Callable[..., "subprocess.Popen[str]"]
 
-TABLES = {"perflab_jobs", "perflab_watches", "perflab_ingest_states", VERSION_TABLE}
+TABLES = {"perflab_jobs", "perflab_watches", "perflab_ingest_states", "perflab_dead_letters", VERSION_TABLE}
 
 
 def inventory(database: Database) -> dict[str, str]:
@@ -107,6 +107,14 @@ def test_the_way_down_refuses_to_lose_compressed_payloads(database: Database) ->
     with pytest.raises(RuntimeError, match="perflab_watches has 1 compressed payloads"), database.transaction() as down:
         command.downgrade(migration_config(down), "0002")
     assert inventory(database) == before
+
+
+def test_the_way_down_refuses_to_lose_dead_letters(database: Database) -> None:
+    with database.driver_transaction() as connection:
+        connection.execute("INSERT INTO perflab_dead_letters VALUES (1, 0, 'op', '1', 'RejectedRow', 'bad', 1)")
+    with pytest.raises(RuntimeError, match="holds 1 items"), database.transaction() as down:
+        command.downgrade(migration_config(down), "0003")
+    assert database.fetch("SELECT item FROM perflab_dead_letters") == [("1",)]
 
 
 def test_other_tables_and_other_migrations_are_left_alone(database_url: str) -> None:
