@@ -29,8 +29,9 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
+# A file's tests stay together: what it has set up once serves all of them.
 unit: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # nbval runs each notebook as its reader would, from its own folder, at the smallest profile.
 notebooks: $(VENV)/.dev
