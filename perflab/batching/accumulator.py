@@ -31,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-DEADLINE_MARGIN = 2.0
-"""Times the expected time of its flush that a batch leaves before the nearest deadline."""
-
 _by_number = attrgetter("number")
 
 
@@ -76,6 +73,7 @@ class Accumulator(Generic[T]):
         self._target = self._bounded(self._sizing.target(Demand(0.0, 0, 0)))
         bytes_per_place = None if limits.batch_bytes is None else limits.batch_bytes / limits.batch_size
         self._lines: WaitingLines[T] = WaitingLines(self.lanes, limits.batch_size, bytes_per_place)
+        self._measures_bytes = limits.measures_bytes
         self._in_flight: list[Batch[T]] = []
         self._in_flight_items = 0
         self._in_flight_bytes = 0
@@ -160,11 +158,13 @@ class Accumulator(Generic[T]):
         if self._closing:
             raise self.closed()
         number = self._next_number
-        entry = Entry(item, size, now, number, lane=self.lanes.usual if lane is None else lane, deadline=deadline)
+        self._next_number = number + 1
+        entry = Entry(item, size, now, number)
+        entry.lane = self.lanes.usual if lane is None else lane
         self._lines.append(entry)
-        self._next_number += 1
         if deadline < inf:
-            self._deadlines.add(entry)
+            entry.deadline = deadline
+            self._deadlines.add(entry, self._flush_time.of(self._target.items))
 
     def closed(self) -> LifecycleError:
         """The error of an `add` after `close`."""
@@ -177,7 +177,7 @@ class Accumulator(Generic[T]):
         One of an urgent lane, or with a deadline, always may.
         """
         waiting, target = self._lines.items, self._target
-        if waiting in (1, target.enough) or self.limits.measures_bytes:
+        if waiting == 1 or waiting == target.enough or self._measures_bytes:  # noqa: PLR1714  # half the time
             return True
         # A sum of ages grows with every item. Looking when their number has doubled is often enough, and cheap.
         return target.summed_age_seconds is not None and not waiting & (waiting - 1)
@@ -230,7 +230,7 @@ class Accumulator(Generic[T]):
             return Cause.CLOSE
         if oldest.number < self._barrier:
             return Cause.BARRIER
-        if lines.urgent or now >= self._leaves_for_deadline():
+        if lines.urgent or now >= self._deadlines.leave_by():
             return Cause.URGENCY
         if now >= oldest.arrived + self._interval:
             return Cause.AGE
@@ -250,7 +250,7 @@ class Accumulator(Generic[T]):
         if not self._lines.items:
             return None
         oldest = self._lines.oldest().arrived
-        in_time = min(oldest + self._interval, self._idle_due(oldest), self._leaves_for_deadline())
+        in_time = min(oldest + self._interval, self._idle_due(oldest), self._deadlines.leave_by())
         # All causes but those of time hold at once or not until something else happens.
         return max(self._resume_at, oldest if self.due(max(oldest, self._resume_at)) else in_time)
 
@@ -263,13 +263,6 @@ class Accumulator(Generic[T]):
         # Counted from the oldest, so that a small sum does not drown in a large clock.
         later = sum(entry.arrived - oldest for entry in self._lines)
         return min(at_age, oldest + (target.summed_age_seconds + later) / self._lines.items)
-
-    def _leaves_for_deadline(self) -> float:
-        """The last moment at which a batch can leave so that the nearest deadline is met."""
-        deadline = self._deadlines.next()
-        if deadline == inf:
-            return inf
-        return deadline - DEADLINE_MARGIN * self._flush_time.of(min(self._lines.items, self._target.items))
 
     def _draw_interval(self) -> float:
         """The flush interval of the next batch: never longer than stated, and by the jitter shorter."""

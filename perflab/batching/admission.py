@@ -103,9 +103,8 @@ class BlockedLine:
         self._lock = lock
         # Urgent ones have room that others have not, so they have a line of their own.
         self._lines: tuple[deque[BlockedSubmit], deque[BlockedSubmit]] = deque(), deque()
-
-    def __len__(self) -> int:
-        return len(self._lines[0]) + len(self._lines[1])
+        self.waiting = 0
+        """Threads in line."""
 
     def enter(
         self, submission: Submission, size: int, lane: int, deadline: float | None, now: float, *, may_wait: bool
@@ -127,7 +126,7 @@ class BlockedLine:
             BufferFull, DeadlineOutOfReach, LifecycleError: it is not accepted.
         """
         accumulator, line = self._accumulator, self._line(lane)
-        must_be_decided = admit_by(deadline, accumulator, lane, now, len(self))
+        must_be_decided = admit_by(deadline, accumulator, lane, now, self.waiting)
         if accumulator.closing or (not line and accumulator.room_in(lane) > 0):
             accumulator.add(submission, now, size, lane, must_be_decided)
             return None
@@ -135,6 +134,7 @@ class BlockedLine:
             raise buffer_full(accumulator.pending)
         blocked = BlockedSubmit(submission, size, lane, must_be_decided, self._lock)
         line.append(blocked)
+        self.waiting += 1
         return blocked
 
     def leave(self, blocked: BlockedSubmit) -> Exception | None:
@@ -142,6 +142,7 @@ class BlockedLine:
         if blocked.admitted:
             return None
         self._line(blocked.lane).remove(blocked)
+        self.waiting -= 1
         return self._accumulator.closed() if self._accumulator.closing else stayed_full(self._accumulator.pending)
 
     def admit(self, now: float) -> None:
@@ -151,6 +152,7 @@ class BlockedLine:
         for line in self._lines:
             while line and self._accumulator.room_in(line[0].lane) > 0:
                 first = line.popleft()
+                self.waiting -= 1
                 self._accumulator.add(first.submission, now, first.size, first.lane, first.deadline)
                 first.admitted = True
                 first.changed.notify()

@@ -14,6 +14,9 @@ T = TypeVar("T")
 FORGET = 0.5 ** (1 / 5)
 """What a flush leaves of the weight of the one before, in the mean that serves while no cost is fitted."""
 
+MARGIN = 2.0
+"""Times the expected time of its flush that an item leaves before its deadline."""
+
 
 class FlushTime:
     """The time of a flush by its size, learned from those that have ended.
@@ -42,16 +45,21 @@ class FlushTime:
 
 
 class Deadlines(Generic[T]):
-    """The deadlines of what waits. Falsy while nothing that waits has one."""
+    """When what waits must leave for its deadlines."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Entry[T]]] = []
 
-    def add(self, entry: Entry[T]) -> None:
-        heappush(self._heap, (entry.deadline, entry.number, entry))
+    def add(self, entry: Entry[T], flush_seconds: float) -> None:
+        """Note when an item must leave: twice a flush before its deadline, or when half of its time is over.
 
-    def next(self) -> float:
-        """The earliest deadline of an item that has not left yet; infinite if there is none."""
+        The latter covers what is not known: a first flush, or one that takes longer than the others.
+        """
+        half_time = entry.arrived + (entry.deadline - entry.arrived) / 2
+        heappush(self._heap, (min(half_time, entry.deadline - MARGIN * flush_seconds), entry.number, entry))
+
+    def leave_by(self) -> float:
+        """When the first item must leave that has not left yet; infinite if none must."""
         while self._heap and self._heap[0][2].cause is not None:
             heappop(self._heap)
         return self._heap[0][0] if self._heap else inf

@@ -20,15 +20,13 @@ class Entry(Generic[T]):
 
     __slots__ = ("arrived", "attempts", "cause", "deadline", "doubt", "item", "lane", "number", "size")
 
-    def __init__(
-        self, item: T, size: int, arrived: float, number: int, *, lane: int = 0, deadline: float = inf
-    ) -> None:
+    def __init__(self, item: T, size: int, arrived: float, number: int) -> None:
         self.item = item
         self.size = size
         self.arrived = arrived
         self.number = number
-        self.lane = lane
-        self.deadline = deadline  # on the clock of the accumulator; it is not sent after that
+        self.lane = 0
+        self.deadline = inf  # on the clock of the accumulator; it is not sent after that
         self.attempts = 0
         self.cause: Cause | None = None  # for which it first left
         self.doubt: Any = None  # of whoever writes it: what an attempt of unknown outcome left open

@@ -181,8 +181,8 @@ class SyncShell:
     def __init__(self, database: Database, settings: dict[str, Any]) -> None:
         self.batcher = RequestBatcher(database, **settings)
 
-    def submit(self, operation: Any, item: Any) -> Handle:
-        future: Future[Any] = self.batcher.submit(operation, item)
+    def submit(self, operation: Any, item: Any, **options: Any) -> Handle:
+        future: Future[Any] = self.batcher.submit(operation, item, **options)
         return Handle(future, lambda: future.result(PATIENCE_SECONDS))
 
     def submit_all(self, operation: Any, items: Sequence[Any]) -> list[Handle]:
@@ -213,14 +213,14 @@ class AsyncShell:
     def _run(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_SECONDS)
 
-    def submit(self, operation: Any, item: Any) -> Handle:
-        return self.submit_all(operation, [item])[0]
+    def submit(self, operation: Any, item: Any, **options: Any) -> Handle:
+        return self.submit_all(operation, [item], **options)[0]
 
-    def submit_all(self, operation: Any, items: Sequence[Any]) -> list[Handle]:
+    def submit_all(self, operation: Any, items: Sequence[Any], **options: Any) -> list[Handle]:
         """In one turn of the loop, as a producer that does not await does."""
 
         async def submit() -> list[Handle]:
-            return [self._handle(self.batcher.submit(operation, item)) for item in items]
+            return [self._handle(self.batcher.submit(operation, item, **options)) for item in items]
 
         handles: list[Handle] = self._run(submit())
         return handles
