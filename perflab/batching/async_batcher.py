@@ -19,6 +19,7 @@ from perflab.batching.dead_letters import DeadLetters
 from perflab.batching.delivery import Delivery, Written, abandon, resolve
 from perflab.batching.departures import BatcherExplanation
 from perflab.batching.drain_report import DrainReport
+from perflab.batching.gate import FlushGate
 from perflab.batching.lanes import DEFAULT_LANES, Lane, Lanes
 from perflab.batching.limits import Overflow, check_choice, make_limits
 from perflab.batching.loop_writer import LoopWriter
@@ -68,6 +69,7 @@ class AsyncRequestBatcher:
         retry: RetryPolicy | None = None,
         dead_letters: DeadLetters | None = None,
         sizing: SizingChoice = "fixed",
+        gate: FlushGate | None = None,
         clock: Callable[[], float] = time.monotonic,
         random: Random | None = None,
     ) -> None:
@@ -80,7 +82,7 @@ class AsyncRequestBatcher:
         self._clock = clock
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
-        self._delivery = Delivery(database, retry, dead_letters, start=_start, clock=clock, random=random)
+        self._delivery = Delivery(database, retry, dead_letters, start=_start, gate=gate, clock=clock, random=random)
         policy = start_sizing(sizing, limits, random.random)
         self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()

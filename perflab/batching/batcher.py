@@ -20,6 +20,7 @@ from perflab.batching.dead_letters import DeadLetters
 from perflab.batching.delivery import Delivery, Written, abandon, interrupted, resolve, start_future
 from perflab.batching.departures import BatcherExplanation
 from perflab.batching.drain_report import DrainReport
+from perflab.batching.gate import FlushGate
 from perflab.batching.inline_future import InlineFuture
 from perflab.batching.interrupts import interrupts_deferred
 from perflab.batching.lanes import DEFAULT_LANES, Lane, Lanes
@@ -72,6 +73,7 @@ class RequestBatcher:
         dead_letters: receives the items that failed for good, such as a `DeadLetterTable`; their futures fail as well.
         sizing: "fixed": batches are as large and wait as long as stated. "adaptive", or a `Sizing` such as
             `CostModelSizing(latency_target=0.050)`: both follow the load and what flushes cost, within these bounds.
+        gate: what each transaction passes first, such as a `FleetMember`; None: nothing.
         mode: "threads", or "inline": no thread, batches are written by the threads that submit, flush, close, or ask a
             future for its result. (`concurrent.futures.wait` does not ask, and would wait for the others.)
         clock, sleep, random: monotonic seconds; between attempts in inline mode; the jitter of interval and back-off.
@@ -95,6 +97,7 @@ class RequestBatcher:
         retry: RetryPolicy | None = None,
         dead_letters: DeadLetters | None = None,
         sizing: SizingChoice = "fixed",
+        gate: FlushGate | None = None,
         mode: Mode = "threads",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -110,7 +113,9 @@ class RequestBatcher:
         self._sleep = sleep
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
-        self._delivery = Delivery(database, retry, dead_letters, start=start_future, clock=clock, random=random)
+        self._delivery = Delivery(
+            database, retry, dead_letters, start=start_future, gate=gate, clock=clock, random=random
+        )
         policy = start_sizing(sizing, limits, random.random, writes_while_filling=mode == "threads")
         self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()

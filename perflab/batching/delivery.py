@@ -17,6 +17,7 @@ from random import Random
 from typing import Any
 
 from perflab.batching.dead_letters import DeadLetter, DeadLetters, hand_over
+from perflab.batching.gate import FlushGate, OpenGate
 from perflab.batching.isolation import isolate, outcome_of
 from perflab.batching.part import AppliedPart, Doubt, PreparedItem, SubmissionBatch, SubmissionEntry, Unreadable
 from perflab.batching.part_size import PartSize
@@ -55,6 +56,7 @@ class Delivery:
         dead_letters: receives the items of each batch that failed for good.
         start: called with the future of each item as it leaves for the first time; False drops the item, because its
             caller has cancelled it.
+        gate: what each transaction passes first; None: nothing.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Delivery:
         dead_letters: DeadLetters | None = None,
         *,
         start: Callable[[Any], bool],
+        gate: FlushGate | None = None,
         clock: Callable[[], float] = time.monotonic,
         random: Random,
     ) -> None:
@@ -71,6 +74,7 @@ class Delivery:
         self._dead_letters = dead_letters
         self._retry = retry or RetryPolicy()
         self._start = start
+        self._gate = gate or OpenGate()
         self._clock = clock
         self._random = random
         self._part_size = PartSize()
@@ -189,7 +193,9 @@ class Delivery:
         with self._counted(self._database.writing_connection(), tally) as connection:
             superseded = connection.superseded
             with self._database.ledger.transaction(connection):
+                entered = self._gate.enter(connection)
                 applied = AppliedPart(connection, part)
+            entered()
             tally.superseded += connection.superseded - superseded
         tally.unbatched += len(part) * self._database.round_trips_of_one
         return applied.results()

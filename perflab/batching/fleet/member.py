@@ -1,0 +1,156 @@
+"""A member of a fleet: one process, which follows the settings, passes the gate, and reports."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+from perflab.batching.fleet.settings import FleetSettings
+from perflab.batching.fleet.sizing import FleetSizing
+from perflab.batching.metrics import BatchingMetrics
+from perflab.batching.sizing.choice import SizingChoice
+from perflab.database.database import Database
+from perflab.database.failures import TypedErrors
+from perflab.database.operation import DriverConnection
+from perflab.database.statements import load_statements
+
+logger = logging.getLogger(__name__)
+
+COUNTS = ("items", "batches", "round_trips", "round_trips_saved", "retries", "failed", "pending")
+"""Of `BatchingMetrics`, what a member reports."""
+
+
+class FleetMember:
+    """One process in a fleet, made by `Fleet.join`; a `FlushGate` for its batchers. Safe to share between threads.
+
+    It reports every `heartbeat` seconds in a thread of its own; where none can start, whenever `beat` is called. A
+    database that cannot be reached is no reason to stop: batchers go on with the settings that they know.
+    """
+
+    def __init__(self, database: Database, fleet: str, instance: str, heartbeat: float) -> None:
+        self.instance = instance
+        self._database = database
+        self._fleet = fleet
+        self._heartbeat = heartbeat
+        self._sql = load_statements("perflab.batching.fleet", database.engine_name)
+        self._lock = threading.Lock()
+        self._version = -1
+        self._settings = FleetSettings()
+        self._reporters: list[Callable[[], BatchingMetrics]] = []
+        self._closing = threading.Event()
+        with TypedErrors("joining a fleet"), database.driver_transaction() as connection:
+            connection.execute(self._sql["forget"], {})
+        self.beat()
+        self._thread: threading.Thread | None = threading.Thread(
+            target=self._keep_beating, name="perflab-fleet-member", daemon=True
+        )
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            logger.warning("no thread for the heartbeat (%s): call beat() now and then", error)
+            self._thread = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"FleetMember({self._fleet!r}, {self.instance!r})"
+
+    @property
+    def settings(self) -> FleetSettings:
+        """The newest settings that this process has heard of; costs nothing."""
+        return self._settings
+
+    def sizing(self, within: SizingChoice = "fixed") -> FleetSizing:
+        """The sizing for a batcher of this process.
+
+        Args:
+            within: what chooses the size of batches as long as the settings of the fleet allow it.
+        """
+        return FleetSizing(lambda: self._settings, within)
+
+    def report(self, metrics: Callable[[], BatchingMetrics]) -> None:
+        """Count a batcher in what this member reports: `member.report(batcher.metrics)`."""
+        with self._lock:
+            self._reporters.append(metrics)
+
+    def enter(self, connection: DriverConnection) -> Callable[[], None]:
+        """Wait for a slot inside the transaction of a flush, and take the settings along.
+
+        That wait ends with `TransientError` after the busy timeout, and the batcher tries again.
+        """
+        return self._answer(connection, "admit", {"fleet": self._fleet})
+
+    def beat(self) -> None:
+        """Report, and hear of new settings: one transaction.
+
+        Raises:
+            DatabaseError: the database refused or failed.
+        """
+        self._beat(has_left=False)
+
+    def close(self) -> None:
+        """Report for the last time and leave. Close the batchers first; calling it again changes nothing."""
+        if self._closing.is_set():
+            return
+        self._closing.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._try_to_beat(has_left=True)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _keep_beating(self) -> None:
+        while not self._closing.wait(self._heartbeat):
+            self._try_to_beat(has_left=False)
+
+    def _try_to_beat(self, *, has_left: bool) -> None:
+        try:
+            self._beat(has_left=has_left)
+        except Exception as error:  # noqa: BLE001  # a later one may get through
+            logger.warning("the fleet %r did not hear of %s: %s", self._fleet, self.instance, error)
+
+    def _beat(self, *, has_left: bool) -> None:
+        with self._lock:
+            reporters = list(self._reporters)
+        reports = [metrics() for metrics in reporters]
+        counts = {name: sum(getattr(report, name) for report in reports) for name in COUNTS}
+        row = {
+            "fleet": self._fleet,
+            "instance": self.instance,
+            "heartbeat": self._heartbeat,
+            "has_left": has_left,
+            **counts,
+        }
+        with TypedErrors("a report to a fleet"):
+            with self._database.driver_transaction() as connection:
+                connection.execute(self._sql["report"], row)
+                follow = self._answer(connection, "settings", {"fleet": self._fleet})
+            follow()
+
+    def _answer(self, connection: DriverConnection, statement: str, parameters: dict[str, Any]) -> Callable[[], None]:
+        """Send what returns the settings, and return what follows them once they can be read."""
+        cursor = connection.execute(self._sql[statement], parameters)
+        if connection.answers_at_once:
+            row = cursor.fetchone()
+            return lambda: self._follow(row)
+        return lambda: self._follow(cursor.fetchone())
+
+    def _follow(self, row: Sequence[Any] | None) -> None:
+        if row is None or row[0] == self._version:
+            return
+        version, settings = settings_in(row)
+        with self._lock:
+            if version > self._version:  # answers may overtake each other
+                self._version, self._settings = version, settings
+
+
+def settings_in(row: Sequence[Any]) -> tuple[int, FleetSettings]:
+    """The version and the settings of a row of the fleet."""
+    version, *settings = row
+    return version, FleetSettings(*settings)
