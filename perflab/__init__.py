@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from perflab.batching.dead_letters import DeadLetter, DeadLetterTable
     from perflab.batching.departures import BatcherExplanation
     from perflab.batching.drain_report import DrainReport
+    from perflab.batching.fleet.fleet import Fleet
+    from perflab.batching.fleet.member import FleetMember
+    from perflab.batching.fleet.metrics import FleetMetrics
+    from perflab.batching.fleet.settings import FleetSettings
     from perflab.batching.inserter import BulkInserter, InsertReport
     from perflab.batching.lanes import Lane
     from perflab.batching.metrics import BatchingMetrics
@@ -51,6 +55,10 @@ _HOME = {
     "DeadLetterTable": "perflab.batching.dead_letters",
     "DrainReport": "perflab.batching.drain_report",
     "FixedSizing": "perflab.batching.sizing.fixed",
+    "Fleet": "perflab.batching.fleet.fleet",
+    "FleetMember": "perflab.batching.fleet.member",
+    "FleetMetrics": "perflab.batching.fleet.metrics",
+    "FleetSettings": "perflab.batching.fleet.settings",
     "IngestState": "perflab.scheduler.watch",
     "InsertReport": "perflab.batching.inserter",
     "Job": "perflab.queue.job",
@@ -86,6 +94,10 @@ __all__ = [
     "DeadLetterTable",
     "DrainReport",
     "FixedSizing",
+    "Fleet",
+    "FleetMember",
+    "FleetMetrics",
+    "FleetSettings",
     "IngestState",
     "InsertReport",
     "Job",

@@ -320,9 +320,15 @@ class Accumulator(Generic[T]):
             flush: how it ended; None where nothing was sent.
             now: when it ended.
         """
+        self._aim(None if flush is None else Observation.of(flush, now - batch.left), now)
+
+    def retarget(self, now: float) -> None:
+        """What the sizing policy goes by has changed from outside: have it choose the target of the next batch anew."""
+        self._aim(None, now)
+
+    def _aim(self, observation: Observation | None, now: float) -> None:
         try:
-            if flush is not None:
-                observation = Observation.of(flush, now - batch.left)
+            if observation is not None:
                 if observation.lesson is Lesson.COST:
                     self._flush_time.learn(observation.items, observation.seconds)
                 self._sizing.observe(observation)

@@ -6,7 +6,7 @@ import asyncio
 import atexit
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import suppress
 from math import inf
 from random import Random
 from typing import Any, Self, TypeVar, Unpack, get_args, overload
@@ -22,6 +22,7 @@ from perflab.batching.drain_report import DrainReport
 from perflab.batching.gate import FlushGate
 from perflab.batching.lanes import DEFAULT_LANES, Lane, Lanes
 from perflab.batching.limits import Overflow, check_choice, make_limits
+from perflab.batching.loop_futures import future_maker, is_wanted, no_loop
 from perflab.batching.loop_writer import LoopWriter
 from perflab.batching.metrics import BatchingMetrics, FlushTally
 from perflab.batching.part import Submission, SubmissionBatch
@@ -82,14 +83,14 @@ class AsyncRequestBatcher:
         self._clock = clock
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
-        self._delivery = Delivery(database, retry, dead_letters, start=_start, gate=gate, clock=clock, random=random)
+        self._delivery = Delivery(database, retry, dead_letters, gate, start=is_wanted, clock=clock, random=random)
         policy = start_sizing(sizing, limits, random.random)
         self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()
         self._credit = 0
         self._arrivals = Arrivals(self._accumulator, self._core_writes.operation, self._refuse)
         self._note: Callable[[Arrival], None] = self._arrivals.usual.append
-        self._create_future: Callable[[], asyncio.Future[Any]] = _no_loop
+        self._create_future: Callable[[], asyncio.Future[Any]] = no_loop
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -233,7 +234,7 @@ class AsyncRequestBatcher:
             ) from None
         if self._loop is None:
             self._loop = running
-            self._create_future = _future_maker(running)
+            self._create_future = future_maker(running)
         elif self._loop is not running:
             raise LifecycleError(
                 "this AsyncRequestBatcher belongs to another event loop: make one for each asyncio.run()"
@@ -300,11 +301,7 @@ class AsyncRequestBatcher:
         self._writer.shutdown(wait_for_thread=drained)
         self._tally.add(None, failed=abandoned)
         after = self._tally.metrics(0)
-        self._report = DrainReport(
-            delivered=after.items - before.items,
-            failed=after.failed - before.failed - abandoned,
-            abandoned=abandoned + self._accumulator.pending,
-        )
+        self._report = DrainReport.between(before, after, abandoned=abandoned, in_flight=self._accumulator.pending)
         atexit.unregister(self._at_exit)
         return self._report
 
@@ -315,6 +312,16 @@ class AsyncRequestBatcher:
     def explain(self) -> BatcherExplanation:
         """Why the last batches left, and why batches have the size and the wait that they have now."""
         return self._accumulator.explain()
+
+    def retarget(self) -> None:
+        """What the sizing goes by has changed from outside: let it choose anew. May be called from any thread."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._retarget)
+
+    def _retarget(self) -> None:
+        self._accumulator.retarget(self._clock())
+        self._write_next()
 
     # -- batches leave -------------------------------------------------------------------------------------------------
 
@@ -384,19 +391,3 @@ class AsyncRequestBatcher:
             else:
                 time.sleep(0.001)  # a passing failure is waited out
         return self.metrics().pending + self._tally.metrics(0).failed - failed_before
-
-
-def _future_maker(loop: asyncio.AbstractEventLoop) -> Callable[[], asyncio.Future[Any]]:
-    """What makes the loop's futures; where that is asyncio's own way, without its Python frame."""
-    if type(loop).create_future is asyncio.BaseEventLoop.create_future:
-        return partial(asyncio.Future, loop=loop)
-    return loop.create_future
-
-
-def _no_loop() -> asyncio.Future[Any]:
-    raise LifecycleError("AsyncRequestBatcher needs a running event loop")
-
-
-def _start(future: asyncio.Future[Any]) -> bool:
-    """Whether the item is still wanted. Only reads, so the writer's thread may ask."""
-    return not future.cancelled()

@@ -29,6 +29,7 @@ from perflab.batching.metrics import BatchingMetrics, FlushTally
 from perflab.batching.part import Submission, SubmissionBatch
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
+from perflab.batching.threads import start_thread
 from perflab.database.bulk.compilation import CoreStatement
 from perflab.database.core_write import CoreWrites, Row
 from perflab.database.database import Database
@@ -113,9 +114,7 @@ class RequestBatcher:
         self._sleep = sleep
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
-        self._delivery = Delivery(
-            database, retry, dead_letters, start=start_future, gate=gate, clock=clock, random=random
-        )
+        self._delivery = Delivery(database, retry, dead_letters, gate, start=start_future, clock=clock, random=random)
         policy = start_sizing(sizing, limits, random.random, writes_while_filling=mode == "threads")
         self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()
@@ -273,11 +272,7 @@ class RequestBatcher:
             self._tally.add(None, failed=abandoned)
             after = self._tally.metrics(0)
             if self._report is None:
-                self._report = DrainReport(
-                    delivered=after.items - before.items,
-                    failed=after.failed - before.failed - abandoned,
-                    abandoned=abandoned + still_in_flight,
-                )
+                self._report = DrainReport.between(before, after, abandoned=abandoned, in_flight=still_in_flight)
         atexit.unregister(self._at_exit)
         return self._report
 
@@ -294,6 +289,12 @@ class RequestBatcher:
         """Why the last batches left, and why batches have the size and the wait that they have now."""
         with self._lock:
             return self._accumulator.explain()
+
+    def retarget(self) -> None:
+        """What the sizing goes by has changed from outside: let it choose anew, for the batch that is filling too."""
+        with self._lock:
+            self._accumulator.retarget(self._clock())
+            self._work.notify()
 
     def _flush_in_background(self) -> None:
         """The flusher thread: one batch after the other until the batcher is closed and empty."""
@@ -359,14 +360,8 @@ class RequestBatcher:
         with self._lock:
             if self._flusher is not None or self._inline or self._accumulator.closing:
                 return
-            flusher = threading.Thread(target=self._flush_in_background, name="perflab-flusher", daemon=True)
-            try:
-                flusher.start()
-            except RuntimeError as error:
-                logger.warning("no flusher thread (%s): batches are written by the threads that submit", error)
-                self._inline = True
-            else:
-                self._flusher = flusher
+            self._flusher = start_thread(self._flush_in_background, "perflab-flusher", without="whoever submits writes")
+            self._inline = self._flusher is None
 
     def _wait_until(
         self, done: Callable[[], bool], deadline: float | None, changed: threading.Condition | None = None

@@ -64,9 +64,9 @@ class Delivery:
         database: Database,
         retry: RetryPolicy | None,
         dead_letters: DeadLetters | None = None,
+        gate: FlushGate | None = None,
         *,
         start: Callable[[Any], bool],
-        gate: FlushGate | None = None,
         clock: Callable[[], float] = time.monotonic,
         random: Random,
     ) -> None:

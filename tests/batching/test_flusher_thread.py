@@ -192,7 +192,7 @@ def test_without_a_thread_the_submitters_write(
         assert futures[3].result() == 30, "asking writes it"
         batcher.submit(append, 4)
     assert rows() == [0, 1, 2, 3, 4]
-    assert caplog.text.count("no flusher thread (can't start new thread)") == 1
+    assert caplog.text.count("no thread perflab-flusher (can't start new thread)") == 1
 
 
 class Exits:

@@ -18,7 +18,15 @@ from perflab.errors import DatabaseUnusable, StatementError
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 StartPython = Callable[..., "subprocess.Popen[str]"]
 
-TABLES = {"perflab_jobs", "perflab_watches", "perflab_ingest_states", "perflab_dead_letters", VERSION_TABLE}
+TABLES = {
+    "perflab_jobs",
+    "perflab_watches",
+    "perflab_ingest_states",
+    "perflab_dead_letters",
+    VERSION_TABLE,
+    "perflab_fleets",
+    "perflab_fleet_members",
+}
 
 
 def inventory(database: Database) -> dict[str, str]:

@@ -29,7 +29,7 @@ class Fleet:
 
         with fleet.join() as member:                                                       # each process
             with RequestBatcher(db, 10_000, 0.100, sizing=member.sizing(), gate=member) as batcher:
-                member.report(batcher.metrics)
+                member.add(batcher)
                 batcher.submit(…)
 
     On SQLite the members are processes on one file. There a flush in flight holds the one write lock of the file, so
@@ -65,8 +65,8 @@ class Fleet:
     def configure(self, settings: FleetSettings) -> None:
         """Replace the settings, all at once.
 
-        A new cap holds for all flushes that begin afterwards. Size, interval and jitter reach a batcher that flushes
-        with the answer to its next flush, and others with the next heartbeat.
+        A new cap holds for all flushes that begin afterwards. Size, interval and jitter reach a process with the answer
+        to its next flush or its next heartbeat, whichever comes first, and hold for the batch that is filling then.
         """
         with TypedErrors(f"the fleet {self.name!r}"), self._database.driver_transaction() as connection:
             connection.execute(self._sql["configure"], {"fleet": self.name, **asdict(settings)})

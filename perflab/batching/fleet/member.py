@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from perflab.batching.fleet.settings import FleetSettings
 from perflab.batching.fleet.sizing import FleetSizing
 from perflab.batching.metrics import BatchingMetrics
 from perflab.batching.sizing.choice import SizingChoice
+from perflab.batching.threads import start_thread
 from perflab.database.database import Database
 from perflab.database.failures import TypedErrors
 from perflab.database.operation import DriverConnection
@@ -20,6 +21,14 @@ logger = logging.getLogger(__name__)
 
 COUNTS = ("items", "batches", "round_trips", "round_trips_saved", "retries", "failed", "pending")
 """Of `BatchingMetrics`, what a member reports."""
+
+
+class Batcher(Protocol):
+    """What a member needs of a batcher: both shells are such."""
+
+    def metrics(self) -> BatchingMetrics: ...
+
+    def retarget(self) -> None: ...
 
 
 class FleetMember:
@@ -38,19 +47,12 @@ class FleetMember:
         self._lock = threading.Lock()
         self._version = -1
         self._settings = FleetSettings()
-        self._reporters: list[Callable[[], BatchingMetrics]] = []
+        self._batchers: list[Batcher] = []
         self._closing = threading.Event()
         with TypedErrors("joining a fleet"), database.driver_transaction() as connection:
             connection.execute(self._sql["forget"], {})
         self.beat()
-        self._thread: threading.Thread | None = threading.Thread(
-            target=self._keep_beating, name="perflab-fleet-member", daemon=True
-        )
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            logger.warning("no thread for the heartbeat (%s): call beat() now and then", error)
-            self._thread = None
+        self._thread = start_thread(self._keep_beating, "perflab-fleet-member", without="call beat() now and then")
 
     def __enter__(self) -> Self:
         return self
@@ -74,10 +76,10 @@ class FleetMember:
         """
         return FleetSizing(lambda: self._settings, within)
 
-    def report(self, metrics: Callable[[], BatchingMetrics]) -> None:
-        """Count a batcher in what this member reports: `member.report(batcher.metrics)`."""
+    def add(self, batcher: Batcher) -> None:
+        """Count a batcher in what this member reports, and let it hear of new settings while it is idle."""
         with self._lock:
-            self._reporters.append(metrics)
+            self._batchers.append(batcher)
 
     def enter(self, connection: DriverConnection) -> Callable[[], None]:
         """Wait for a slot inside the transaction of a flush, and take the settings along.
@@ -117,8 +119,8 @@ class FleetMember:
 
     def _beat(self, *, has_left: bool) -> None:
         with self._lock:
-            reporters = list(self._reporters)
-        reports = [metrics() for metrics in reporters]
+            batchers = list(self._batchers)
+        reports = [batcher.metrics() for batcher in batchers]
         counts = {name: sum(getattr(report, name) for report in reports) for name in COUNTS}
         row = {
             "fleet": self._fleet,
@@ -146,8 +148,12 @@ class FleetMember:
             return
         version, settings = settings_in(row)
         with self._lock:
-            if version > self._version:  # answers may overtake each other
-                self._version, self._settings = version, settings
+            if version <= self._version:  # answers may overtake each other
+                return
+            self._version, self._settings = version, settings
+            batchers = list(self._batchers)
+        for batcher in batchers:
+            batcher.retarget()
 
 
 def settings_in(row: Sequence[Any]) -> tuple[int, FleetSettings]:
