@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import sqrt
 from types import MappingProxyType
 
+from perflab.batching.histogram import Quantiles, RecentTimes
 from perflab.events import Cause, FlushCompleted, Outcome
-
-RECENT_FLUSHES = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Quantiles:
-    """Quantiles in seconds of the last flushes (at most 4,096); zero before the first."""
-
-    p50: float = 0.0
-    p90: float = 0.0
-    p99: float = 0.0
-    maximum: float = 0.0
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> Quantiles:
-        """Nearest-rank quantiles: each is a value that was measured."""
-        ordered = sorted(values)
-        if not ordered:
-            return cls()
-        p50, p90, p99 = (ordered[ceil(share * len(ordered)) - 1] for share in (0.50, 0.90, 0.99))
-        return cls(p50, p90, p99, ordered[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +56,8 @@ class FlushTally:
         self._round_trips = self._round_trips_unbatched = self._retries = self._failed = self._superseded = 0
         self._cut_batches = 0
         self._causes: Counter[Cause] = Counter()
-        self._waits: deque[float] = deque(maxlen=RECENT_FLUSHES)
-        self._seconds: deque[float] = deque(maxlen=RECENT_FLUSHES)
+        self._waits = RecentTimes()
+        self._seconds = RecentTimes()
 
     def add(self, flush: FlushCompleted | None, failed: int) -> None:
         """One batch has ended.
@@ -100,8 +80,8 @@ class FlushTally:
             self._attempted += flush.items
             self._capacity += flush.capacity
             self._causes[flush.cause] += 1
-            self._waits.append(flush.waited)
-        self._seconds.append(flush.seconds)
+            self._waits.add(flush.waited)
+        self._seconds.add(flush.seconds)
 
     def metrics(self, pending: int) -> BatchingMetrics:
         utilisation = self._attempted / self._capacity if self._capacity else 0.0
@@ -121,6 +101,6 @@ class FlushTally:
             cut_batches=self._cut_batches,
             superseded=self._superseded,
             pending=pending,
-            wait_seconds=Quantiles.of(self._waits),
-            flush_seconds=Quantiles.of(self._seconds),
+            wait_seconds=self._waits.quantiles(),
+            flush_seconds=self._seconds.quantiles(),
         )
