@@ -104,6 +104,16 @@ def test_items_left_at_the_end_are_written_with_a_warning(run_python: RunPython,
     assert written(url) == list(range(7))
 
 
+@pytest.mark.parametrize("kind", ["RequestBatcher", "AsyncRequestBatcher"])
+def test_items_left_at_the_end_are_written_to_a_server(run_python: RunPython, postgres_url: str, kind: str) -> None:
+    with Database.open(postgres_url) as database, database.driver_transaction() as connection:
+        connection.execute("CREATE TABLE sample (n INTEGER PRIMARY KEY)")
+    done = run_python(SETUP + {"RequestBatcher": THREADS, "AsyncRequestBatcher": ASYNCIO}[kind], postgres_url)
+    assert f"ResourceWarning: a {kind} was not closed: its 7 pending items were written" in done.stderr
+    assert "could not be written" not in done.stderr
+    assert written(postgres_url) == list(range(7))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_warning_that_is_an_error_comes_after_the_writing(run_python: RunPython, url: str, kind: str) -> None:
     done = run_python(SETUP + 'warnings.simplefilter("error", ResourceWarning)\n' + KINDS[kind], url)

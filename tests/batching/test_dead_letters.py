@@ -127,10 +127,9 @@ class _Answer:
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def target(request: pytest.FixtureRequest, table: Table) -> Iterator[Database]:
-    url = request.getfixturevalue("database_url" if request.param == "sqlite" else "postgres_url")
-    with Database.open(url) as database:
+@pytest.fixture
+def target(url_of_each: str, table: Table) -> Iterator[Database]:
+    with Database.open(url_of_each) as database:
         database.create_schema()
         with database.transaction() as connection:
             table.create(connection)
