@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from perflab.errors import PerflabError
     from perflab.lab.advice.advisor import DatabaseAdvisor
     from perflab.queue.backoff import Backoff
-    from perflab.queue.job import Job, NewJob, QueueCounts
+    from perflab.queue.job import DeadJob, Job, NewJob, QueueCounts
     from perflab.queue.queue import PriorityQueue
     from perflab.queue.worker import Worker, WorkerReport
     from perflab.scheduler.scheduler import Scheduler
@@ -51,6 +51,7 @@ _HOME = {
     "CostModelSizing": "perflab.batching.sizing.cost_model",
     "Database": "perflab.database.database",
     "DatabaseAdvisor": "perflab.lab.advice.advisor",
+    "DeadJob": "perflab.queue.job",
     "DeadLetter": "perflab.batching.dead_letters",
     "DeadLetterTable": "perflab.batching.dead_letters",
     "DrainReport": "perflab.batching.drain_report",
@@ -90,6 +91,7 @@ __all__ = [
     "CostModelSizing",
     "Database",
     "DatabaseAdvisor",
+    "DeadJob",
     "DeadLetter",
     "DeadLetterTable",
     "DrainReport",

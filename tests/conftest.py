@@ -138,7 +138,8 @@ def empty_postgresql(postgresql_server: Callable[[str], str]) -> Callable[[], st
                 "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
             )
             connection.execute(
-                "TRUNCATE perflab_jobs, perflab_watches, perflab_ingest_states, perflab_batches, perflab_dead_letters "
+                "TRUNCATE perflab_jobs, perflab_queues, perflab_watches, perflab_ingest_states, perflab_batches, "
+                "perflab_dead_letters "
                 "RESTART IDENTITY"
             )
         return url

@@ -15,6 +15,7 @@ NAMES = [
     "CostModelSizing",
     "Database",
     "DatabaseAdvisor",
+    "DeadJob",
     "DeadLetter",
     "DeadLetterTable",
     "DrainReport",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from perflab.database.database import Database
 
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 """The newest revision in `migrations/versions`; a test holds the two together."""
 MIGRATIONS = str(Path(__file__).parent / "migrations")
 VERSION_TABLE = "perflab_schema"

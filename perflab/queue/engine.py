@@ -22,13 +22,15 @@ RetryRow: TypeAlias = tuple[int, int]
 """id, number of attempts more"""
 ClaimedRow: TypeAlias = tuple[int, int, int, str, int, int, str | None, bytes | None]
 """priority, run_at, id, payload, attempt, max_attempts, key, payload_zstd"""
+DeadRow: TypeAlias = tuple[int, int, str, bytes | None, int, int, str | None, str | None, int]
+"""run_at (of its death), id, payload, payload_zstd, priority, attempt, key, last_error, enqueued_at"""
 
 PROMOTED_AT_ONCE = 10_000
 """Bounds how long one claim may hold its locks when very many jobs fall due together."""
 
 
 class QueueEngine(Protocol):
-    """The queue's statements. All but `counts` run inside a transaction that the caller begins and ends.
+    """The queue's statements. All that take a connection run inside a transaction that the caller begins and ends.
 
     Results may be read only after that transaction: a server sends them all at its end. Times are microseconds since
     1970, delays microseconds. Calls that take many rows take at least one, and return one result for each, in their
@@ -66,6 +68,23 @@ class QueueEngine(Protocol):
 
     def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> Sequence[int]:
         """Delete jobs that died before a time; their ids."""
+
+    def redrive(
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, attempts: int
+    ) -> Sequence[int]:
+        """Make the jobs that died first ready for a number of attempts more; the ids of those that could be."""
+
+    def pause(self, connection: DriverConnection, queue: str, now: int) -> Sequence[str]:
+        """Let claims find nothing; the name of the queue if that is new."""
+
+    def resume(self, connection: DriverConnection, queue: str) -> Sequence[str]:
+        """Let claims find jobs again; the name of the queue if that is new."""
+
+    def paused_at(self, database: Database, queue: str) -> int | None:
+        """Since when claims find nothing, on a reading connection."""
+
+    def dead_jobs(self, database: Database, queue: str, limit: int, before: tuple[int, int]) -> Sequence[DeadRow]:
+        """Dead jobs before a run_at and id, the last ones first, on a reading connection."""
 
     def counts(self, database: Database, queue: str) -> QueueCounts:
         """Jobs by state, on a reading connection."""

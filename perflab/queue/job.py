@@ -41,6 +41,26 @@ class Job:
     key: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class DeadJob:
+    """A job that is out of attempts, as `dead_jobs` lists it."""
+
+    id: int
+    queue: str
+    payload: Any
+    """None also where it cannot be read; then `payload_error` says why."""
+    priority: int
+    attempts: int
+    """Leases that it had."""
+    key: str | None
+    """Others may have it by now."""
+    error: str | None
+    """What ended its last attempt."""
+    enqueued_at: datetime
+    died_at: datetime
+    payload_error: str | None = None
+
+
 class JobState(StrEnum):
     """Where an unfinished or dead job stands. A done one has no row."""
 
@@ -51,7 +71,7 @@ class JobState(StrEnum):
     RUNNING = "running"
     """Leased to a worker."""
     DEAD = "dead"
-    """Out of attempts; kept for people to look at, to `retry` or to `purge`."""
+    """Out of attempts; kept for people to look at, to `retry`, to `redrive` or to `purge`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +87,9 @@ class Transition:
 TRANSITIONS = (
     Transition(None, "enqueue", JobState.READY, "run_at has come, or none was given"),
     Transition(None, "enqueue", JobState.SCHEDULED, "run_at lies ahead"),
-    Transition(JobState.SCHEDULED, "claim", JobState.READY, "run_at has come, and others go first"),
-    Transition(JobState.SCHEDULED, "claim", JobState.RUNNING, "run_at has come"),
-    Transition(JobState.READY, "claim", JobState.RUNNING),
+    Transition(JobState.SCHEDULED, "claim", JobState.READY, "run_at has come, and others go first, or it is paused"),
+    Transition(JobState.SCHEDULED, "claim", JobState.RUNNING, "run_at has come, and the queue is not paused"),
+    Transition(JobState.READY, "claim", JobState.RUNNING, "the queue is not paused"),
     Transition(JobState.RUNNING, "mark_done", None, "the lease is still held"),
     Transition(JobState.RUNNING, "mark_error", JobState.SCHEDULED, "the lease is still held, attempts are left"),
     Transition(JobState.RUNNING, "mark_error", JobState.DEAD, "the lease is still held, no attempts are left"),
@@ -81,6 +101,7 @@ TRANSITIONS = (
     Transition(JobState.SCHEDULED, "cancel", None),
     Transition(JobState.READY, "cancel", None),
     Transition(JobState.DEAD, "retry", JobState.READY, "no unfinished job has its key"),
+    Transition(JobState.DEAD, "redrive", JobState.READY, "no unfinished job has its key"),
     Transition(JobState.DEAD, "purge", None, "dead for long enough"),
 )
 """The whole life of a job. Tests hold every step that they see against it."""

@@ -11,7 +11,16 @@ from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
-from perflab.queue.engine import PROMOTED_AT_ONCE, ClaimedRow, EnqueueRow, ErrorRow, ExtendRow, Lease, RetryRow
+from perflab.queue.engine import (
+    PROMOTED_AT_ONCE,
+    ClaimedRow,
+    DeadRow,
+    EnqueueRow,
+    ErrorRow,
+    ExtendRow,
+    Lease,
+    RetryRow,
+)
 from perflab.queue.job import QueueCounts
 from perflab.queue.row_results import Parameter, first_only, group_ids
 
@@ -116,6 +125,30 @@ class PostgresQueueEngine:
     def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> Sequence[int]:
         cursor = connection.execute(_SQL["purge"], {"queue": queue, "died_before": died_before, "limit": limit})
         return Deferred(lambda: _first_column(cursor))
+
+    def redrive(
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, attempts: int
+    ) -> Sequence[int]:
+        parameters = {"queue": queue, "limit": limit, "now": now, "attempts": attempts}
+        cursor = connection.execute(_SQL["redrive"], parameters)
+        return Deferred(lambda: _first_column(cursor))
+
+    def pause(self, connection: DriverConnection, queue: str, now: int) -> Sequence[str]:
+        cursor = connection.execute(_SQL["pause"], {"queue": queue, "now": now})
+        return Deferred(lambda: _first_column(cursor))
+
+    def resume(self, connection: DriverConnection, queue: str) -> Sequence[str]:
+        cursor = connection.execute(_SQL["resume"], {"queue": queue})
+        return Deferred(lambda: _first_column(cursor))
+
+    def paused_at(self, database: Database, queue: str) -> int | None:
+        rows = database.fetch(_SQL["paused_at"], {"queue": queue})
+        return rows[0][0] if rows else None
+
+    def dead_jobs(self, database: Database, queue: str, limit: int, before: tuple[int, int]) -> Sequence[DeadRow]:
+        moment, job_id = before
+        parameters = {"queue": queue, "limit": limit, "before": moment, "before_id": job_id}
+        return database.fetch(_SQL["dead_jobs"], parameters)
 
     def counts(self, database: Database, queue: str) -> QueueCounts:
         return QueueCounts(*database.fetch(_SQL["counts"], {"queue": queue})[0])

@@ -100,13 +100,16 @@ WHERE id = ANY(ARRAY(
 ))
 
 -- name: claim
--- The partial index of ready jobs has this very order, so that nothing is sorted. RETURNING promises no order.
+-- The partial index of ready jobs has this very order, so that nothing is sorted. RETURNING promises no order. Whether
+-- the queue is paused is asked once, before any job is read.
 UPDATE perflab_jobs
 SET state = 'running', attempt = attempt + 1, lease_until = %(lease_until)s::int8, worker = %(worker)s::text
 WHERE id = ANY(ARRAY(
     SELECT id
     FROM perflab_jobs
-    WHERE queue = %(queue)s::text AND state = 'ready'
+    WHERE queue = %(queue)s::text
+        AND state = 'ready'
+        AND NOT EXISTS (SELECT FROM perflab_queues WHERE name = %(queue)s::text)
     ORDER BY priority, run_at, id
     LIMIT %(limit)s::int8
     FOR UPDATE SKIP LOCKED
@@ -250,6 +253,54 @@ answer AS (
 )
 /* ledger: id */
 SELECT id FROM answer
+
+-- name: redrive
+-- What `retry` passes over is passed over before LIMIT, so that others get their turn, however many of these there are.
+-- The look-up of the key is a subquery with LIMIT, because the planner could make a join over the whole table of it.
+WITH revived AS MATERIALIZED (
+    SELECT job.id, job.key
+    FROM perflab_jobs AS job
+    WHERE job.queue = %(queue)s::text
+        AND job.state = 'dead'
+        AND job.attempt < 32767
+        AND (
+            SELECT holder.id
+            FROM perflab_jobs AS holder
+            WHERE holder.queue = job.queue AND holder.key = job.key AND holder.state <> 'dead'
+            LIMIT 1
+        ) IS NULL
+    ORDER BY job.run_at, job.id
+    LIMIT %(limit)s::int8
+    FOR UPDATE OF job SKIP LOCKED
+)
+UPDATE perflab_jobs
+SET state = 'ready', run_at = %(now)s::int8, max_attempts = least(attempt + %(attempts)s::int4, 32767)
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM revived
+    WHERE NOT EXISTS (SELECT FROM revived AS earlier WHERE earlier.key = revived.key AND earlier.id < revived.id)
+))
+RETURNING id
+
+-- name: dead_jobs
+-- A page, backwards through the index from where the last page ended.
+SELECT run_at, id, payload::text, payload_zstd, priority, attempt, key, last_error, enqueued_at
+FROM perflab_jobs
+WHERE queue = %(queue)s::text AND state = 'dead' AND (run_at, id) < (%(before)s::int8, %(before_id)s::int8)
+ORDER BY run_at DESC, id DESC
+LIMIT %(limit)s::int8
+
+-- name: pause
+INSERT INTO perflab_queues (name, paused_at)
+VALUES (%(queue)s::text, %(now)s::int8)
+ON CONFLICT (name) DO NOTHING
+RETURNING name
+
+-- name: resume
+DELETE FROM perflab_queues WHERE name = %(queue)s::text RETURNING name
+
+-- name: paused_at
+SELECT paused_at FROM perflab_queues WHERE name = %(queue)s::text
 
 -- name: rescue_expired
 UPDATE perflab_jobs

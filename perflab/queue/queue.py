@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
 from perflab.database.compression import decode_stored, make_encoder
 from perflab.database.database import Database
-from perflab.database.failures import TypedErrors
-from perflab.database.operation import DriverConnection
 from perflab.database.values import (
     check_identifier,
     check_integer,
-    check_number,
     check_text,
     decode_payload,
     from_microseconds,
@@ -26,11 +22,12 @@ from perflab.database.values import (
     to_microseconds,
 )
 from perflab.errors import CorruptPayload, DatabaseError, InvalidInput, MissingExtra
-from perflab.events import JobsClaimed, LeasesRescued
+from perflab.events import JobsClaimed
 from perflab.queue.backoff import Backoff
+from perflab.queue.care import LARGEST_LIMIT, QueueCare, each
 from perflab.queue.engine import ClaimedRow, QueueEngine
-from perflab.queue.job import Job, JobState, NewJob, QueueCounts
-from perflab.queue.operations import QueueOperation, QueueOperations, QueueSettings, lease_microseconds
+from perflab.queue.job import Job, NewJob
+from perflab.queue.operations import QueueOperation, QueueSettings, lease_microseconds
 from perflab.queue.postgresql import PostgresQueueEngine
 from perflab.queue.sqlite import SQLiteQueueEngine
 
@@ -46,7 +43,6 @@ Result = TypeVar("Result")
 Id = TypeVar("Id")
 Ack = TypeVar("Ack")
 
-LARGEST_LIMIT = 1_000_000
 LONGEST_WORKER_NAME = 200
 
 
@@ -62,7 +58,7 @@ class WriteBehind(Protocol):
     def metrics(self) -> BatchingMetrics: ...
 
 
-class PriorityQueue(Generic[Id, Ack]):
+class PriorityQueue(QueueCare, Generic[Id, Ack]):
     """A queue of jobs in a database: durable, ordered by priority, shared by any number of processes.
 
     A job is done when its acknowledgement is committed: until then, if its worker dies or loses its lease, another one
@@ -122,17 +118,18 @@ class PriorityQueue(Generic[Id, Ack]):
         rng: Random | None = None,
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.db = db
-        self.name = check_identifier(name, "the name of the queue")
+        settings = QueueSettings(
+            check_identifier(name, "the name of the queue"),
+            _engine_for(db),
+            lambda: to_microseconds(now(), "the time that now() returned"),
+            backoff or Backoff(),
+            rng or Random(),
+            make_encoder(db.compression),
+        )
+        super().__init__(db, settings)
         self._batching = batching
         self._clock = now
         self._stopwatch = stopwatch
-        self._engine = _engine_for(db)
-        self.operations = QueueOperations(
-            QueueSettings(
-                self.name, self._engine, self._now, backoff or Backoff(), rng or Random(), make_encoder(db.compression)
-            )
-        )
 
     def __repr__(self) -> str:
         return f"PriorityQueue({self.db!r}, {self.name!r})"
@@ -233,64 +230,17 @@ class PriorityQueue(Generic[Id, Ack]):
 
     def extend_lease(self, jobs: Iterable[Job], lease: float = 60.0) -> list[bool]:
         """Hold jobs for `lease` seconds from now. False: the lease had been lost."""
-        return self._write(self.operations.extend_lease, ((job, lease) for job in _each(jobs)))
+        return self._write(self.operations.extend_lease, ((job, lease) for job in each(jobs)))
 
     def release(self, jobs: Iterable[Job]) -> list[bool]:
         """Give jobs back for others to claim; that costs no attempt. False: the lease had been lost."""
         return self._write(self.operations.release, jobs)
-
-    # -- care ----------------------------------------------------------------------------------------------------------
-
-    def cancel(self, ids: Iterable[int]) -> list[bool]:
-        """Delete jobs that have not started. False: no such job in this queue, or it is running or dead."""
-        return self._write(self.operations.cancel, ids)
-
-    def retry(self, ids: Iterable[int], *, attempts: int = 5) -> list[bool]:
-        """Make dead jobs ready for `attempts` more. False: not dead, or its key belongs to an unfinished job by now."""
-        return self._write(self.operations.retry, ((job_id, attempts) for job_id in _each(ids)))
-
-    def rescue_expired(self, limit: int = 1000) -> int:
-        """Take leases away that have run out, the oldest first, and return how many.
-
-        Their jobs are ready again, or dead if that was their last attempt. Workers call this now and then.
-        """
-        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
-        with self._transaction("rescue_expired") as connection:
-            states = self._engine.rescue_expired(connection, self.name, limit, self._now())
-        if states and self.db.events:
-            ready, dead = states.count(JobState.READY), states.count(JobState.DEAD)
-            self.db.events.emit(LeasesRescued(self.name, ready, dead))
-        return len(states)
-
-    def purge(self, *, older_than: float = 7 * 86_400.0, limit: int = 10_000) -> int:
-        """Delete jobs that have been dead for `older_than` seconds, the oldest first, and return how many."""
-        check_number(older_than, "older_than", high=1e10)
-        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
-        with self._transaction("purge") as connection:
-            purged = self._engine.purge(connection, self.name, limit, self._now() - int(older_than * 1e6))
-        return len(purged)
-
-    def counts(self) -> QueueCounts:
-        """How many jobs are in each state."""
-        return self._engine.counts(self.db, self.name)
 
     def get_batching_metrics(self) -> BatchingMetrics | None:
         """The metrics of the write-behind batcher; None without one."""
         return None if self._batching is None else self._batching.metrics()
 
     # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _now(self) -> int:
-        return to_microseconds(self._clock(), "the time that now() returned")
-
-    def _write(
-        self,
-        operation: QueueOperation[Item, Result],
-        items: Iterable[Item],
-        *,
-        connection: Connection | None = None,
-    ) -> list[Result]:
-        return self.db.apply(operation, _each(items), connection=connection)
 
     def _write_one(self, operation: QueueOperation[Item, Result], item: Item) -> Result | Future[Result]:
         if self._batching is None:
@@ -323,11 +273,6 @@ class PriorityQueue(Generic[Id, Ack]):
                 logger.exception("they could not be marked; their leases will run out")
         return jobs
 
-    @contextmanager
-    def _transaction(self, doing: str) -> Iterator[DriverConnection]:
-        with TypedErrors(f"{doing} on queue {self.name!r}"), self.db.driver_transaction() as connection:
-            yield connection
-
 
 def check_worker_name(name: str) -> str:
     """A worker's name as it can be stored.
@@ -344,9 +289,3 @@ def check_worker_name(name: str) -> str:
 
 def _engine_for(db: Database) -> QueueEngine:
     return PostgresQueueEngine() if db.engine_name == "postgresql" else SQLiteQueueEngine()
-
-
-def _each(items: Iterable[Item]) -> Iterable[Item]:
-    if not isinstance(items, Iterable) or isinstance(items, str | bytes):
-        raise InvalidInput(f"{shown(items, 80)} is one thing where many are taken: give a list")
-    return items

@@ -11,7 +11,16 @@ from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.database.sqlite_rows import write_rows
 from perflab.database.statements import load_statements
-from perflab.queue.engine import PROMOTED_AT_ONCE, ClaimedRow, EnqueueRow, ErrorRow, ExtendRow, Lease, RetryRow
+from perflab.queue.engine import (
+    PROMOTED_AT_ONCE,
+    ClaimedRow,
+    DeadRow,
+    EnqueueRow,
+    ErrorRow,
+    ExtendRow,
+    Lease,
+    RetryRow,
+)
 from perflab.queue.job import QueueCounts
 from perflab.queue.row_results import first_only, group_ids
 
@@ -89,6 +98,22 @@ class SQLiteQueueEngine:
 
     def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> list[int]:
         return [job_id for (job_id,) in connection.execute(_SQL["purge"], (queue, died_before, limit))]
+
+    def redrive(self, connection: DriverConnection, queue: str, limit: int, now: int, *, attempts: int) -> list[int]:
+        return [job_id for (job_id,) in connection.execute(_SQL["redrive"], (queue, limit, attempts, now))]
+
+    def pause(self, connection: DriverConnection, queue: str, now: int) -> list[str]:
+        return [name for (name,) in connection.execute(_SQL["pause"], (queue, now))]
+
+    def resume(self, connection: DriverConnection, queue: str) -> list[str]:
+        return [name for (name,) in connection.execute(_SQL["resume"], (queue,))]
+
+    def paused_at(self, database: Database, queue: str) -> int | None:
+        rows = database.fetch(_SQL["paused_at"], (queue,))
+        return rows[0][0] if rows else None
+
+    def dead_jobs(self, database: Database, queue: str, limit: int, before: tuple[int, int]) -> Sequence[DeadRow]:
+        return database.fetch(_SQL["dead_jobs"], (queue, limit, *before))
 
     def counts(self, database: Database, queue: str) -> QueueCounts:
         return QueueCounts(*database.fetch(_SQL["counts"], (queue,))[0])

@@ -27,13 +27,14 @@ WHERE id IN (
 )
 
 -- name: claim
--- The partial index of ready jobs has this very order, so that nothing is sorted. RETURNING promises no order.
+-- The partial index of ready jobs has this very order, so that nothing is sorted. RETURNING promises no order. Whether
+-- the queue is paused is asked once, before any job is read.
 UPDATE perflab_jobs
 SET state = 'running', attempt = attempt + 1, lease_until = ?3, worker = ?4
 WHERE id IN (
     SELECT id
     FROM perflab_jobs
-    WHERE queue = ?1 AND state = 'ready'
+    WHERE queue = ?1 AND state = 'ready' AND NOT EXISTS (SELECT 1 FROM perflab_queues WHERE name = ?1)
     ORDER BY priority, run_at, id
     LIMIT ?2
 )
@@ -94,6 +95,44 @@ UPDATE OR IGNORE perflab_jobs NOT INDEXED
 SET state = 'ready', run_at = ?4, max_attempts = min(attempt + ?3, 32767)
 WHERE id IN (SELECT value FROM json_each(?1)) AND queue = ?2 AND state = 'dead' AND attempt < 32767
 RETURNING id
+
+-- name: redrive
+-- What `retry` passes over is passed over before LIMIT, so that others get their turn, however many of these there are.
+-- OR IGNORE passes over all but the first of several with one key.
+UPDATE OR IGNORE perflab_jobs
+SET state = 'ready', run_at = ?4, max_attempts = min(attempt + ?3, 32767)
+WHERE id IN (
+    SELECT id
+    FROM perflab_jobs AS job
+    WHERE queue = ?1
+        AND state = 'dead'
+        AND attempt < 32767
+        AND NOT EXISTS (
+            SELECT 1
+            FROM perflab_jobs AS holder
+            WHERE holder.queue = ?1 AND holder.key = job.key AND holder.state <> 'dead'
+        )
+    ORDER BY run_at, id
+    LIMIT ?2
+)
+RETURNING id
+
+-- name: dead_jobs
+-- A page, backwards through the index from where the last page ended.
+SELECT run_at, id, payload, payload_zstd, priority, attempt, key, last_error, enqueued_at
+FROM perflab_jobs
+WHERE queue = ?1 AND state = 'dead' AND (run_at, id) < (?3, ?4)
+ORDER BY run_at DESC, id DESC
+LIMIT ?2
+
+-- name: pause
+INSERT INTO perflab_queues (name, paused_at) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING RETURNING name
+
+-- name: resume
+DELETE FROM perflab_queues WHERE name = ?1 RETURNING name
+
+-- name: paused_at
+SELECT paused_at FROM perflab_queues WHERE name = ?1
 
 -- name: rescue_expired
 UPDATE perflab_jobs

@@ -26,6 +26,8 @@ PARAMETERS = {
     "delays": [9] * BATCH,
     "errors": ["x"] * BATCH,
     "died_before": 9,
+    "before": 9,
+    "before_id": 9,
     "payloads": ["1"] * BATCH,
     "frames": [],
     "priorities": [0] * BATCH,
@@ -45,10 +47,15 @@ EXPECTED: dict[str, tuple[str, str]] = {
     "mark_error": BY_ID,
     "cancel": BY_ID,
     "retry": BY_ID,
+    "redrive": ("perflab_jobs_dead", "(queue = 'q'::text)"),
+    "dead_jobs": (
+        "perflab_jobs_dead",
+        "((queue = 'q'::text) AND (ROW(run_at, id) < ROW('9'::bigint, '9'::bigint)))",
+    ),
     "rescue_expired": ("perflab_jobs_running", "((queue = 'q'::text) AND (lease_until <= '9'::bigint))"),
     "purge": ("perflab_jobs_dead", "((queue = 'q'::text) AND (run_at <= '9'::bigint))"),
 }
-IN_INDEX_ORDER = ("promote", "claim", "rescue_expired", "purge")
+IN_INDEX_ORDER = ("promote", "claim", "redrive", "dead_jobs", "rescue_expired", "purge")
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +107,14 @@ def check_plans(database: Database) -> None:
         used = [part for part in plan if part.get("Index Name") == index]
         assert any(condition in part.get("Index Cond", "") for part in used), (name, plan)
         indexes = {part["Index Name"] for part in plan if "Index Name" in part}
-        assert indexes <= {index, "perflab_jobs_pkey", "perflab_jobs_key"}, (name, plan)
+        assert indexes <= {index, "perflab_jobs_pkey", "perflab_jobs_key", "perflab_queues_pkey"}, (name, plan)
         assert all(part.get("Index Cond") for part in plan if "Index Name" in part), (name, plan)
         if name in IN_INDEX_ORDER:
             assert not [part for part in plan if "Sort" in part["Node Type"]], (name, plan)
 
 
 def test_every_statement_has_a_guard_but_the_insert_and_the_count() -> None:
-    assert STATEMENTS.keys() - EXPECTED.keys() == {"enqueue", "counts"}
+    assert STATEMENTS.keys() - EXPECTED.keys() == {"enqueue", "pause", "resume", "paused_at", "counts"}
 
 
 @pytest.mark.parametrize("states", [*([state] for state in STATES), STATES], ids="+".join)

@@ -49,6 +49,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.rows: dict[int, Row] = {}
         self.leases: list[Job] = []  # all that were ever given out
         self.largest_id = 0
+        self.is_paused = False
         self.payloads = 0
         self.backoff = Backoff(base_seconds=2, cap_seconds=16)
         self.rng, self.same_rng = Random(7), Random(7)
@@ -134,7 +135,7 @@ class QueueMachine(RuleBasedStateMachine):
             if row.state is JobState.SCHEDULED and row.run_at <= self.now:
                 self.move("claim", job_id, replace(row, state=JobState.READY))
         ready = [(row.priority, row.run_at, i) for i, row in self.rows.items() if row.state is JobState.READY]
-        expected = [job_id for *_, job_id in sorted(ready)[:limit]]
+        expected = [] if self.is_paused else [job_id for *_, job_id in sorted(ready)[:limit]]
         for job_id in expected:
             row = self.rows[job_id]
             claimed = replace(row, state=JobState.RUNNING, attempt=row.attempt + 1, lease_until=self.now + lease)
@@ -221,6 +222,37 @@ class QueueMachine(RuleBasedStateMachine):
                 bound = row.attempt + attempts
                 self.move("retry", job_id, replace(row, state=JobState.READY, run_at=self.now, max_attempts=bound))
         assert self.queue.retry(ids, attempts=attempts) == expected
+
+    @rule(limit=st.integers(1, 3), attempts=st.integers(1, 2))
+    def redrive(self, limit: int, attempts: int) -> None:
+        dead = sorted(
+            (row.run_at, job_id)
+            for job_id, row in self.rows.items()
+            if row.state is JobState.DEAD and self.key_holder(row.key) is None
+        )
+        redriven = 0
+        for job_id in sorted(job_id for _, job_id in dead[:limit]):
+            row = self.rows[job_id]
+            if self.key_holder(row.key) is None:
+                bound = row.attempt + attempts
+                self.move("redrive", job_id, replace(row, state=JobState.READY, run_at=self.now, max_attempts=bound))
+                redriven += 1
+        assert self.queue.redrive(limit, attempts=attempts) == redriven
+
+    @rule(limit=st.integers(1, 3))
+    def look_through_dead_jobs(self, limit: int) -> None:
+        dead = [(row.run_at, job_id) for job_id, row in self.rows.items() if row.state is JobState.DEAD]
+        seen: list[int] = []
+        page = self.queue.dead_jobs(limit)
+        while page:
+            seen += [job.id for job in page]
+            page = self.queue.dead_jobs(limit, before=page[-1])
+        assert seen == [job_id for _, job_id in sorted(dead, reverse=True)]
+
+    @rule()
+    def pause_or_resume(self) -> None:
+        assert self.queue.resume() if self.is_paused else self.queue.pause()
+        self.is_paused = not self.is_paused
 
     @rule(older_than=st.integers(0, 20))
     def purge(self, older_than: int) -> None:

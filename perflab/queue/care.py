@@ -1,0 +1,171 @@
+"""What people and clocks do with a queue: look after its jobs, dead ones among them, and pause it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from perflab.database.compression import decode_stored
+from perflab.database.database import Database
+from perflab.database.failures import TypedErrors
+from perflab.database.operation import DriverConnection
+from perflab.database.values import check_integer, check_number, from_microseconds, shown, to_microseconds
+from perflab.errors import CorruptPayload, InvalidInput
+from perflab.events import LeasesRescued
+from perflab.queue.engine import DeadRow
+from perflab.queue.job import DeadJob, JobState, QueueCounts
+from perflab.queue.operations import MOST_ATTEMPTS, QueueOperation, QueueOperations, QueueSettings
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LARGEST_LIMIT = 1_000_000
+AFTER_ALL = (2**63 - 1, 2**63 - 1)
+"""A time and an id that no job comes after."""
+
+
+class QueueCare:
+    """The part of a `PriorityQueue` that neither puts jobs in nor takes them out.
+
+    Args:
+        db: where the jobs are.
+        settings: of the queue.
+    """
+
+    def __init__(self, db: Database, settings: QueueSettings) -> None:
+        self.db = db
+        self.name = settings.name
+        self._engine = settings.engine
+        self._now = settings.now
+        self.operations = QueueOperations(settings)
+
+    def cancel(self, ids: Iterable[int]) -> list[bool]:
+        """Delete jobs that have not started. False: no such job in this queue, or it is running or dead."""
+        return self._write(self.operations.cancel, ids)
+
+    def retry(self, ids: Iterable[int], *, attempts: int = 5) -> list[bool]:
+        """Make dead jobs ready for `attempts` more. False: not dead, or its key belongs to an unfinished job by now."""
+        return self._write(self.operations.retry, ((job_id, attempts) for job_id in each(ids)))
+
+    def redrive(self, limit: int = 1000, *, attempts: int = 5) -> int:
+        """Make up to `limit` dead jobs ready for `attempts` more, those that died first, and return how many.
+
+        Those whose key an unfinished job has stay dead, and so do all but the first of several with one key. They never
+        stand in the way of others: call it again until it returns 0.
+        """
+        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        check_integer(attempts, "attempts", low=1, high=MOST_ATTEMPTS)
+        with self._transaction("redrive") as connection:
+            ids = self._engine.redrive(connection, self.name, limit, self._now(), attempts=attempts)
+        return len(ids)
+
+    def dead_jobs(self, limit: int = 100, *, before: DeadJob | None = None) -> list[DeadJob]:
+        """A page of dead jobs, those that died last first.
+
+        Args:
+            limit: 1 … 1,000,000 jobs.
+            before: the last job of the page before this one. Later pages cost no more.
+
+        Raises:
+            MissingExtra: there are compressed payloads among them, and zstandard is not installed.
+        """
+        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        if before is not None and not isinstance(before, DeadJob):
+            raise InvalidInput(f"before is {shown(before, 80)}: give the last DeadJob of the page before, or None")
+        after = AFTER_ALL if before is None else (to_microseconds(before.died_at, "before.died_at"), before.id)
+        return [_dead_job(self.name, row) for row in self._engine.dead_jobs(self.db, self.name, limit, after)]
+
+    def rescue_expired(self, limit: int = 1000) -> int:
+        """Take leases away that have run out, the oldest first, and return how many.
+
+        Their jobs are ready again, or dead if that was their last attempt. Workers call this now and then.
+        """
+        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        with self._transaction("rescue_expired") as connection:
+            states = self._engine.rescue_expired(connection, self.name, limit, self._now())
+        if states and self.db.events:
+            ready, dead = states.count(JobState.READY), states.count(JobState.DEAD)
+            self.db.events.emit(LeasesRescued(self.name, ready, dead))
+        return len(states)
+
+    def purge(self, *, older_than: float = 7 * 86_400.0, limit: int = 10_000) -> int:
+        """Delete jobs that have been dead for `older_than` seconds, the oldest first, and return how many."""
+        check_number(older_than, "older_than", high=1e10)
+        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        with self._transaction("purge") as connection:
+            purged = self._engine.purge(connection, self.name, limit, self._now() - int(older_than * 1e6))
+        return len(purged)
+
+    def pause(self) -> bool:
+        """Let no claim of any process find a job here, from claims that begin now until `resume`.
+
+        Jobs still come in, and those that were claimed before go on. False: it is paused already.
+        """
+        with self._transaction("pause") as connection:
+            paused = self._engine.pause(connection, self.name, self._now())
+        return len(paused) > 0
+
+    def resume(self) -> bool:
+        """Let claims find jobs again. False: the queue is not paused."""
+        with self._transaction("resume") as connection:
+            resumed = self._engine.resume(connection, self.name)
+        return len(resumed) > 0
+
+    def paused_at(self) -> datetime | None:
+        """When the queue was paused; None while it is not."""
+        moment = self._engine.paused_at(self.db, self.name)
+        return None if moment is None else from_microseconds(moment)
+
+    def counts(self) -> QueueCounts:
+        """How many jobs are in each state."""
+        return self._engine.counts(self.db, self.name)
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _write(
+        self,
+        operation: QueueOperation[Item, Result],
+        items: Iterable[Item],
+        *,
+        connection: Connection | None = None,
+    ) -> list[Result]:
+        return self.db.apply(operation, each(items), connection=connection)
+
+    @contextmanager
+    def _transaction(self, doing: str) -> Iterator[DriverConnection]:
+        with TypedErrors(f"{doing} on queue {self.name!r}"), self.db.driver_transaction() as connection:
+            yield connection
+
+
+def _dead_job(queue: str, row: DeadRow) -> DeadJob:
+    died_at, job_id, text, frame, priority, attempts, key, error, enqueued_at = row
+    payload = problem = None
+    try:
+        payload = decode_stored(text, frame)
+    except CorruptPayload as failure:  # often what it died of
+        problem = str(failure)
+    return DeadJob(
+        job_id,
+        queue,
+        payload,
+        priority,
+        attempts,
+        key,
+        error,
+        from_microseconds(enqueued_at),
+        from_microseconds(died_at),
+        problem,
+    )
+
+
+def each(items: Iterable[Item]) -> Iterable[Item]:
+    """The items, unless they are one where many are taken."""
+    if not isinstance(items, Iterable) or isinstance(items, str | bytes):
+        raise InvalidInput(f"{shown(items, 80)} is one thing where many are taken: give a list")
+    return items
