@@ -7,6 +7,7 @@ The branches answer the one question a caller has: *whose turn is it now?*
   again later; `RejectedRow` will fail again with the same row; `DatabaseUnusable` needs an operator; `CorruptPayload`
   is one payload that cannot be read back. Two say more than "failed": after `OutcomeUnknown` look whether it is
   written, and after `ResultLost` know that it is.
+- `UnitBroken`: of another item of the same atomic unit; what is to be corrected is its `__cause__`.
 - `LifecycleError`: the object is closed, or is used where it cannot work (after a fork, inside its own transaction).
 - `BufferFull`, `DeadlineOutOfReach`, `DeliveryTimeout`: load. Slow down, or allow more.
 - `MissingExtra`: an optional package is needed; the message has the command that installs it.
@@ -100,6 +101,18 @@ class CorruptPayload(DatabaseError, ValueError):
 
 class LifecycleError(PerflabError, RuntimeError):
     """The object is closed, belongs to another process or event loop, or is used inside its own transaction."""
+
+
+class UnitBroken(PerflabError):
+    """Another item of the same atomic unit was refused, so that nothing of the unit is written; see the `__cause__`.
+
+    Attributes:
+        position: Of that item in the unit, counted from 0.
+    """
+
+    def __init__(self, message: str, *, position: int = 0) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 class BufferFull(PerflabError):

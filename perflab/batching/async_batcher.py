@@ -28,19 +28,19 @@ from perflab.batching.metrics import BatchingMetrics, FlushTally
 from perflab.batching.part import Submission, SubmissionBatch
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
+from perflab.batching.unit import AsyncSubmitsUnits
 from perflab.database.bulk.compilation import CoreStatement
 from perflab.database.core_write import CoreWrites, Row
 from perflab.database.database import Database
 from perflab.database.load import Load
-from perflab.database.operation import Operation
+from perflab.database.operation import Operation, Result
 from perflab.database.values import check_number
 from perflab.errors import LifecycleError
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
-class AsyncRequestBatcher:
+class AsyncRequestBatcher(AsyncSubmitsUnits):
     """Coalesces single writes of many coroutines into batches; the twin of `RequestBatcher`, with the same bounds.
 
     `submit` returns a future at once: await it for the item's own result, or gather many. A whole batch goes to a
@@ -364,7 +364,7 @@ class AsyncRequestBatcher:
         abandon(given_up)
         self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)
         self._accumulator.learn(batch, written.flush, self._clock())
-        self._tally.add(written.flush, failed=len(written.failed) + len(given_up))
+        self._tally.add(written.flush, failed=written.failed_items + len(given_up))
 
     async def _wait_until(self, reached: Callable[[], bool]) -> None:
         self._bind_loop()

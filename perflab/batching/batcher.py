@@ -30,21 +30,21 @@ from perflab.batching.part import Submission, SubmissionBatch
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
 from perflab.batching.threads import start_thread
+from perflab.batching.unit import SubmitsUnits
 from perflab.database.bulk.compilation import CoreStatement
 from perflab.database.core_write import CoreWrites, Row
 from perflab.database.database import Database
 from perflab.database.load import Load
-from perflab.database.operation import Operation
+from perflab.database.operation import Operation, Result
 from perflab.database.values import check_number
 from perflab.errors import LifecycleError
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
-class RequestBatcher:
+class RequestBatcher(SubmitsUnits):
     """Coalesces single writes of many threads into batches; each caller gets a future for its own item.
 
     A batch leaves when it holds `batch_size` items or `batch_bytes` bytes, when its oldest item is `flush_interval`
@@ -332,7 +332,7 @@ class RequestBatcher:
             given_up = written.undecided if self._gave_up else []
             self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)
             self._accumulator.learn(batch, written.flush, self._clock())
-            self._tally.add(written.flush, failed=len(written.failed) + len(given_up))
+            self._tally.add(written.flush, failed=written.failed_items + len(given_up))
             self._blocked.admit(self._clock())
             self._progress.notify_all()
         abandon(given_up)

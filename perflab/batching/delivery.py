@@ -10,23 +10,24 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from random import Random
 from typing import Any
 
+from perflab.batching.attempts import Attempts
 from perflab.batching.dead_letters import DeadLetter, DeadLetters, hand_over
 from perflab.batching.gate import FlushGate, OpenGate
-from perflab.batching.isolation import isolate, outcome_of
+from perflab.batching.isolation import isolate
 from perflab.batching.part import AppliedPart, Doubt, PreparedItem, SubmissionBatch, SubmissionEntry, Unreadable
 from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
+from perflab.batching.unit_write import UnitWrite, count_items
 from perflab.database.database import Database
-from perflab.database.failures import as_perflab_error, classify, is_too_much
+from perflab.database.failures import as_perflab_error, classify
 from perflab.database.ledger import outcome_unknown
 from perflab.database.load import KeyedRead
-from perflab.database.operation import DriverConnection
+from perflab.database.operation import Operation
 from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, LifecycleError, OutcomeUnknown, StatementError
 from perflab.events import FlushCompleted
@@ -46,6 +47,11 @@ class Written:
     resume_at: float = 0.0
     flush: FlushCompleted | None = None
     """None where nothing was sent: all items were cancelled or refused."""
+
+    @property
+    def failed_items(self) -> int:
+        """How many failed, those of units counted singly."""
+        return count_items(entry.item.operation for entry, _ in self.failed)
 
 
 class Delivery:
@@ -88,7 +94,7 @@ class Delivery:
         entries: Sequence[SubmissionEntry]
         entries = [entry for entry in batch.entries if entry.attempts > 1 or self._start(entry.item.future)]
         start = self._clock()
-        tally = _Tally()
+        tally = Attempts()
         entries = self._drop_late(entries, start, written)
         if any(entry.doubt is not None for entry in entries):
             entries = self._settle_doubts(entries, tally, written)
@@ -100,7 +106,10 @@ class Delivery:
         if self._dead_letters is not None and (letters := _letters(written)):
             hand_over(letters, self._dead_letters)
         if tally.attempts:
-            written.flush = self._describe(batch, written, tally, self._clock() - start)
+            delivered = count_items(entry.item.operation for entry, _ in written.delivered)
+            undecided = count_items(entry.item.operation for entry in written.undecided)
+            seconds = self._clock() - start
+            written.flush = tally.describe(batch, delivered, written.failed_items, undecided, seconds)
         return written
 
     def _drop_late(self, entries: Sequence[SubmissionEntry], now: float, written: Written) -> Sequence[SubmissionEntry]:
@@ -121,17 +130,17 @@ class Delivery:
         """Tell listeners what was written: of each operation together, and then of the batch."""
         if not self._database.events:
             return
-        by_operation: dict[int, tuple[list[SubmissionEntry], list[Any]]] = {}
-        for entry, result in written.delivered:
-            entries, results = by_operation.setdefault(id(entry.item.operation), ([], []))
-            entries.append(entry)
+        by_operation: dict[int, tuple[Operation[Any, Any], list[Any], list[Any]]] = {}
+        for operation, item, result in _told_singly(written):
+            _, items, results = by_operation.setdefault(id(operation), (operation, [], []))
+            items.append(item)
             results.append(result)
-        for entries, results in by_operation.values():
-            self._database.announce(entries[0].item.operation, [entry.item.item for entry in entries], results)
+        for operation, items, results in by_operation.values():
+            self._database.announce(operation, items, results)
         if written.flush is not None:
             self._database.events.emit(written.flush)
 
-    def _write(self, entries: Sequence[SubmissionEntry], tally: _Tally, written: Written) -> Exception | None:
+    def _write(self, entries: Sequence[SubmissionEntry], tally: Attempts, written: Written) -> Exception | None:
         """Write what writes; returns the failure that left items to be tried again, if one did."""
         prepared = self._prepare(entries, written)
         isolated = isolate(
@@ -147,13 +156,13 @@ class Delivery:
             if isolated.error.batch is not None:
                 Doubt(isolated.error.batch, isolated.in_doubt)
             else:  # there is no ledger, and to try again would be a guess
-                written.failed += [(entry, _in_doubt(entry, isolated.error)) for entry, _ in isolated.in_doubt]
+                written.failed += [(entry, _in_doubt(entry, isolated.error)) for entry, *_ in isolated.in_doubt]
                 del undecided[: len(isolated.in_doubt)]
         self._undecided(undecided, isolated.error, written)
         return isolated.error
 
     def _read(
-        self, entries: Sequence[SubmissionEntry], error: Exception | None, tally: _Tally, written: Written
+        self, entries: Sequence[SubmissionEntry], error: Exception | None, tally: Attempts, written: Written
     ) -> None:
         """Read what the batch reads, after its writes and outside of their transaction.
 
@@ -165,16 +174,16 @@ class Delivery:
             entries = [entry for entry in entries if entry.number < first]
         by_operation: dict[int, list[PreparedItem]] = {}
         for item in self._prepare(entries, written):
-            by_operation.setdefault(id(item.entry.item.operation), []).append(item)
+            by_operation.setdefault(id(item.operation), []).append(item)
         for items in by_operation.values():
             isolated = isolate(items, lambda part: self._look_up(part, tally))
             self._deliver(((item.entry, result) for item, result in isolated.delivered), written)
             written.failed += [(item.entry, _typed(error, item.entry)) for item, error in isolated.failed]
             self._undecided([item.entry for item in isolated.undecided], isolated.error, written)
 
-    def _look_up(self, part: Sequence[PreparedItem], tally: _Tally) -> Sequence[Any]:
-        with self._counted(self._database.reading_connection(), tally) as connection:
-            results = part[0].entry.item.operation.apply(connection, [item.row for item in part])
+    def _look_up(self, part: Sequence[PreparedItem], tally: Attempts) -> Sequence[Any]:
+        with tally.counted(self._database.reading_connection()) as connection:
+            results = part[0].operation.apply(connection, [item.row for item in part])
         tally.unbatched += len(part)  # one SELECT is one round trip everywhere
         return results
 
@@ -183,44 +192,45 @@ class Delivery:
         for entry in entries:
             operation, item, _future = entry.item
             try:
-                prepared.append(PreparedItem(entry, operation.prepare(item)))
+                prepared.append(PreparedItem(entry, operation, operation.prepare(item)))
             except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
                 written.failed.append((entry, _typed(error, entry)))
         return prepared
 
-    def _attempt(self, part: Sequence[PreparedItem], tally: _Tally) -> list[Any]:
+    def _attempt(self, part: Sequence[PreparedItem], tally: Attempts) -> list[Any]:
         """Write one part in one transaction."""
-        with self._counted(self._database.writing_connection(), tally) as connection:
-            superseded = connection.superseded
-            with self._database.ledger.transaction(connection):
-                entered = self._gate.enter(connection)
-                applied = AppliedPart(connection, part)
-            entered()
-            tally.superseded += connection.superseded - superseded
-        tally.unbatched += len(part) * self._database.round_trips_of_one
+        try:
+            with tally.counted(self._database.writing_connection()) as connection:
+                superseded = connection.superseded
+                with self._database.ledger.transaction(connection):
+                    entered = self._gate.enter(connection)
+                    applied = AppliedPart(connection, part)
+                entered()
+                tally.superseded += connection.superseded - superseded
+        except Exception as error:
+            if len(part) == 1 and isinstance(part[0].operation, UnitWrite) and classify(error) not in _NOT_OF_ITEMS:
+                self._find_breaker(part[0].operation, part[0].row, tally)
+            raise
+        tally.unbatched += len(applied) * self._database.round_trips_of_one
         return applied.results()
 
-    @contextmanager
-    def _counted(self, lent: AbstractContextManager[DriverConnection], tally: _Tally) -> Iterator[DriverConnection]:
-        tally.attempts += 1
-        with lent as connection:
-            before = connection.round_trips
-            try:
-                yield connection
-            except Exception as error:
-                tally.too_much = tally.too_much or is_too_much(error)
-                raise
-            finally:
-                tally.sent += connection.round_trips - before
+    def _find_breaker(self, unit: UnitWrite, row: Sequence[Any], tally: Attempts) -> None:
+        """A unit is refused: find out for which item, in a transaction that is always rolled back."""
+        try:
+            with tally.counted(self._database.writing_connection()) as connection, connection.conversation():
+                unit.try_out(connection, row)
+        except Exception as error:  # noqa: BLE001  # the unit has failed already, and this only says why
+            if classify(error) in _NOT_OF_ITEMS:
+                unit.broken_by = None
 
     def _settle_doubts(
-        self, entries: Sequence[SubmissionEntry], tally: _Tally, written: Written
+        self, entries: Sequence[SubmissionEntry], tally: Attempts, written: Written
     ) -> Sequence[SubmissionEntry]:
         """Ask what became of the parts in doubt, and return the entries that are to be written now."""
         failure: Exception | None = None
         try:
             for doubt in {id(entry.doubt): entry.doubt for entry in entries if _is_in_doubt(entry)}.values():
-                with self._counted(self._database.writing_connection(), tally) as connection:
+                with tally.counted(self._database.writing_connection()) as connection:
                     doubt.settle(self._database.ledger.ask(connection, doubt.batch))
         except Exception as error:  # noqa: BLE001  # each kind has its own answer
             failure = error
@@ -265,38 +275,24 @@ class Delivery:
                 expired.__cause__ = error
                 written.failed.append((entry, expired))
 
-    def _describe(self, batch: SubmissionBatch, written: Written, tally: _Tally, seconds: float) -> FlushCompleted:
-        delivered, failed, undecided = len(written.delivered), len(written.failed), len(written.undecided)
-        return FlushCompleted(
-            items=delivered + failed + undecided,  # without those that were cancelled
-            delivered=delivered,
-            capacity=batch.capacity,
-            bytes=batch.bytes,
-            seconds=seconds,
-            waited=batch.waited,
-            round_trips=tally.sent,
-            round_trips_unbatched=tally.unbatched,
-            cause=batch.cause,
-            outcome=outcome_of(delivered, failed, undecided),
-            attempt=batch.attempt,
-            too_much=tally.too_much,
-            superseded=tally.superseded,
-        )
+
+_NOT_OF_ITEMS = frozenset({FailureKind.TRANSIENT, FailureKind.UNKNOWN, FailureKind.UNUSABLE})
+"""Failures that no item is to blame for."""
 
 
-class _Tally:
-    """Attempts and round trips sent, what the items that they delivered would have cost one by one, how many of these
-    need not be sent, and whether one attempt was too much.
-    """
-
-    __slots__ = ("attempts", "sent", "superseded", "too_much", "unbatched")
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.sent = 0
-        self.unbatched = 0
-        self.superseded = 0
-        self.too_much = False
+def _told_singly(written: Written) -> Iterator[tuple[Operation[Any, Any], Any, Any]]:
+    """Operation, item and result of what was delivered, also of each item of a unit."""
+    for entry, result in written.delivered:
+        operation, item, _future = entry.item
+        if isinstance(operation, UnitWrite):
+            outcomes = zip(operation.members, result, strict=True)
+            yield from (
+                (member.operation, member.item, outcome)
+                for member, outcome in outcomes
+                if not isinstance(outcome, Unreadable)
+            )
+        else:
+            yield operation, item, result
 
 
 def start_future(future: Future[Any]) -> bool:
@@ -361,7 +357,15 @@ def _letters(written: Written) -> list[DeadLetter]:
         if entry.number not in written.unreadable and not isinstance(entry.item.operation, KeyedRead)
     ]
     failed.sort(key=lambda pair: pair[0].number)
-    return [DeadLetter(_name(entry), entry.item.item, error, entry.attempts) for entry, error in failed]
+    letters = []
+    for entry, error in failed:
+        unit = entry.item.operation
+        if isinstance(unit, UnitWrite):
+            members = zip(unit.members, unit.errors(error), strict=True)
+            letters += [DeadLetter(member.operation.name, member.item, own, entry.attempts) for member, own in members]
+        else:
+            letters.append(DeadLetter(_name(entry), entry.item.item, error, entry.attempts))
+    return letters
 
 
 def _is_in_doubt(entry: SubmissionEntry) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from itertools import islice
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from perflab.batching.accumulator import Batch
+from perflab.batching.unit_write import UnitWrite
 from perflab.batching.waiting_lines import Entry
 from perflab.database.ledger import KeptAnswers
 from perflab.database.operation import DriverConnection, Operation
@@ -29,6 +31,7 @@ SubmissionBatch = Batch[Submission]
 
 class PreparedItem(NamedTuple):
     entry: SubmissionEntry
+    operation: Operation[Any, Any]
     row: Any
 
 
@@ -43,28 +46,56 @@ class AppliedPart:
     """The items as they are sent, inside a transaction, and their results once it has ended."""
 
     def __init__(self, connection: DriverConnection, part: Sequence[PreparedItem]) -> None:
-        self._results: list[Any] = [None] * len(part)
+        self._part = part
+        self._opened = open_units(part)
+        self._results: list[Any] = [None] * len(self._opened)
         self._answers: list[tuple[list[int], Sequence[Any]]] = []
-        for operation, positions in group_by_operation(part):
-            answer = operation.apply(connection, [part[position].row for position in positions])
+        for operation, positions in group_by_operation(self._opened):
+            answer = operation.apply(connection, [self._opened[position].row for position in positions])
             if connection.answers_at_once:  # and must be read, while a faulty operation can be undone
                 self._spread(answer, positions)
             else:
                 self._answers.append((positions, answer))
 
+    def __len__(self) -> int:
+        """Items, those of units counted singly."""
+        return len(self._opened)
+
     def results(self) -> list[Any]:
-        """One for each item; what cannot be read is `Unreadable`: it is committed and must not be tried again."""
+        """One for each item of the part, a list for a unit. What cannot be read is `Unreadable`: it is committed and
+        must not be tried again.
+        """
         for positions, answer in self._answers:
             try:
                 self._spread(answer, positions)
             except Exception as error:  # noqa: BLE001  # an operation may do anything
                 for position in positions:
                     self._results[position] = Unreadable(error)
-        return self._results
+        if self._opened is self._part:
+            return self._results
+        left = iter(self._results)
+        return [
+            list(islice(left, len(item.operation))) if isinstance(item.operation, UnitWrite) else next(left)
+            for item in self._part
+        ]
 
     def _spread(self, answer: Sequence[Any], positions: list[int]) -> None:
         for position, result in zip(positions, answer, strict=True):
             self._results[position] = result
+
+
+def open_units(part: Sequence[PreparedItem]) -> Sequence[PreparedItem]:
+    """The part with the items of each unit in its place; itself if it has no unit."""
+    if not any(isinstance(item.operation, UnitWrite) for item in part):
+        return part
+    opened = []
+    for item in part:
+        if isinstance(item.operation, UnitWrite):
+            rows = zip(item.operation.members, item.row, strict=True)
+            opened += [PreparedItem(item.entry, member.operation, row) for member, row in rows]
+        else:
+            opened.append(item)
+    return opened
 
 
 class Doubt:
@@ -108,7 +139,7 @@ def group_by_operation(part: Sequence[PreparedItem]) -> list[Group]:
     group_of: dict[int, int] = {}  # by identity of the operation
     last_on_table: dict[str, int] = {}
     for position, prepared in enumerate(part):
-        operation = prepared.entry.item.operation
+        operation = prepared.operation
         index = group_of.get(id(operation))
         if index is None or (index != len(groups) - 1 and any(last_on_table[t] > index for t in operation.tables)):
             index = group_of[id(operation)] = len(groups)

@@ -36,7 +36,7 @@ WRITES = [Write("a"), Write("a"), Write("b"), Write("c"), Write("a", "b"), Write
 
 
 def group(writes: Sequence[Write]) -> list[tuple[Write, list[int]]]:
-    part = [PreparedItem(Entry(Submission(write, n, None), 0, 0.0, n), n) for n, write in enumerate(writes)]
+    part = [PreparedItem(Entry(Submission(write, n, None), 0, 0.0, n), write, n) for n, write in enumerate(writes)]
     return [(write, positions) for write, positions in group_by_operation(part) if isinstance(write, Write)]
 
 

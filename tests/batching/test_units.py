@@ -1,0 +1,250 @@
+"""Atomic units: all of it or none, several to a transaction, and each item its own answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, Table, Text, delete, insert
+
+from perflab.batching.async_batcher import AsyncRequestBatcher
+from perflab.batching.batcher import RequestBatcher
+from perflab.batching.dead_letters import DeadLetter
+from perflab.database.database import Database
+from perflab.database.load import load
+from perflab.errors import InvalidInput, LifecycleError, RejectedRow, UnitBroken
+from perflab.events import Event, FlushCompleted
+
+METADATA = MetaData()
+HOUR = Table("weather_hour", METADATA, Column("id", Integer, primary_key=True), Column("origin", Text))
+FLIGHT = Table(
+    "flight",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("hour", ForeignKey("weather_hour.id"), nullable=False),
+    Column("distance", Integer, CheckConstraint("distance > 0")),
+)
+LATE: dict[str, Any] = {"flush_interval": 3600.0}
+
+
+@pytest.fixture
+def engine(each_engine_url: str) -> Iterator[Database]:
+    with Database.open(each_engine_url) as opened:
+        with opened.transaction() as connection:
+            METADATA.create_all(connection)
+        yield opened
+
+
+@pytest.fixture
+def flushed(engine: Database) -> list[FlushCompleted]:
+    seen: list[FlushCompleted] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, FlushCompleted):
+            seen.append(event)
+
+    engine.events.add(note)
+    return seen
+
+
+def stored(database: Database) -> tuple[list[int], list[int]]:
+    hours = [n for (n,) in database.fetch("SELECT id FROM weather_hour ORDER BY id")]
+    return hours, [n for (n,) in database.fetch("SELECT id FROM flight ORDER BY id")]
+
+
+def submit_hour(unit: Any, number: int, distances: list[int]) -> list[Any]:
+    """An hour and its flights, whose numbers are ten times that of the hour and up."""
+    futures = [unit.submit(insert(HOUR).returning(HOUR.c.id), {"id": number, "origin": "JFK"})]
+    for place, distance in enumerate(distances):
+        row = {"id": 10 * number + place, "hour": number, "distance": distance}
+        futures.append(unit.submit(insert(FLIGHT), row))
+    return futures
+
+
+def test_units_share_a_transaction_and_statements(engine: Database, flushed: list[FlushCompleted]) -> None:
+    with RequestBatcher(engine, **LATE) as batcher:
+        futures = []
+        for number in range(1, 6):
+            with batcher.atomic() as unit:
+                futures.append(submit_hour(unit, number, [100, 200]))
+        batcher.flush()
+        assert [future.result() for future in futures[2]] == [[(3,)], None, None]
+        assert stored(engine) == ([1, 2, 3, 4, 5], [10, 11, 20, 21, 30, 31, 40, 41, 50, 51])
+        (flush,) = flushed
+        assert (flush.items, flush.delivered) == (15, 15)
+        # On SQLite BEGIN, COMMIT, and an INSERT for each change between the tables, which refer to each other.
+        assert flush.round_trips == (1 if engine.engine_name == "postgresql" else 12)
+        assert batcher.metrics().items == 15
+
+
+def test_an_item_breaks_its_own_unit_only(engine: Database, flushed: list[FlushCompleted]) -> None:
+    with RequestBatcher(engine, **LATE) as batcher:
+        units = []
+        for number in (1, 2, 3):
+            with batcher.atomic() as unit:
+                units.append(submit_hour(unit, number, [100, -5 if number == 2 else 200, 300]))
+        batcher.flush()
+        assert stored(engine) == ([1, 3], [10, 11, 12, 30, 31, 32])
+        hour, first, bad, last = (future.exception() for future in units[1])
+        assert type(bad) is RejectedRow
+        assert str(bad).startswith("insert flight, item 3 of 4 of its atomic unit, failed: ")
+        for other in (hour, first, last):
+            assert isinstance(other, UnitBroken)
+            assert other.position == 2
+            assert other.__cause__ is bad
+            assert "item 3 of 4" in str(other)
+        assert batcher.metrics().failed == 4
+
+
+def test_a_row_that_is_refused_before_anything_is_sent(engine: Database, flushed: list[FlushCompleted]) -> None:
+    with RequestBatcher(engine, **LATE) as batcher:
+        with batcher.atomic() as unit:
+            good = unit.submit(insert(HOUR), {"id": 1})
+            bad = unit.submit(insert(HOUR), {"id": 2**70})
+        batcher.flush()
+        assert isinstance(bad.exception(), InvalidInput)
+        assert "item 2 of 2" in str(bad.exception())
+        assert isinstance(good.exception(), UnitBroken)
+        assert not flushed
+        assert stored(engine) == ([], [])
+
+
+def test_dead_letters_are_the_items(engine: Database) -> None:
+    letters: list[DeadLetter] = []
+    with RequestBatcher(engine, dead_letters=letters.extend, **LATE) as batcher, batcher.atomic() as unit:
+        submit_hour(unit, 1, [-5])
+    assert [(letter.operation, letter.item["id"], type(letter.error)) for letter in letters] == [
+        ("insert weather_hour", 1, UnitBroken),
+        ("insert flight", 10, RejectedRow),
+    ]
+
+
+def test_a_reference_to_nothing_breaks_the_unit(engine: Database) -> None:
+    """The order inside a unit is kept, so a flight before its hour is refused."""
+    with RequestBatcher(engine, **LATE) as batcher:
+        with batcher.atomic() as unit:
+            flight = unit.submit(insert(FLIGHT), {"id": 10, "hour": 1, "distance": 5})
+            hour = unit.submit(insert(HOUR), {"id": 1})
+        batcher.flush()
+        assert type(flight.exception()) is RejectedRow
+        assert isinstance(hour.exception(), UnitBroken)
+    assert stored(engine) == ([], [])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    st.lists(st.one_of(st.booleans(), st.lists(st.sampled_from([5, 5, 5, -5]), max_size=4)), max_size=8),
+    st.integers(1, 12),
+)
+def test_every_unit_is_there_whole_or_not_at_all(
+    engine: Database, submitted: list[bool | list[int]], batch_size: int
+) -> None:
+    """A list is a unit of an hour with these flights, a boolean a single hour that is good or bad."""
+    with engine.transaction() as connection:
+        connection.execute(delete(FLIGHT))
+        connection.execute(delete(HOUR))
+    hours, flights, outcomes = [], [], []
+    with RequestBatcher(engine, batch_size, **LATE) as batcher:
+        for number, what in enumerate(submitted, start=1):
+            if isinstance(what, bool):
+                row = {"id": number if what else 2**70}
+                outcomes.append((what, [batcher.submit(insert(HOUR), row)]))
+            else:
+                with batcher.atomic() as unit:
+                    outcomes.append((min(what, default=1) > 0, submit_hour(unit, number, what)))
+            if outcomes[-1][0]:
+                hours.append(number)
+                flights += [] if isinstance(what, bool) else [10 * number + place for place in range(len(what))]
+    assert stored(engine) == (hours, flights)
+    for is_good, futures in outcomes:
+        assert all((future.exception() is None) is is_good for future in futures)
+
+
+def test_a_block_that_raises_submits_nothing(engine: Database) -> None:
+    with RequestBatcher(engine, **LATE) as batcher:
+        futures: list[Any] = []
+        with pytest.raises(ZeroDivisionError), batcher.atomic() as unit:
+            futures += submit_hour(unit, 1, [5])
+            raise ZeroDivisionError
+        assert batcher.metrics().pending == 0
+        assert all(future.cancelled() for future in futures)
+    assert stored(engine) == ([], [])
+
+
+def test_cancelling_an_item_takes_the_whole_unit_back(engine: Database) -> None:
+    with RequestBatcher(engine, **LATE) as batcher:
+        with batcher.atomic() as unit:
+            futures = submit_hour(unit, 1, [5, 5])
+        with batcher.atomic() as unit:
+            kept = submit_hour(unit, 2, [5])
+        assert futures[1].cancel()
+        assert all(future.cancelled() for future in futures)
+        batcher.flush()
+        assert not kept[0].cancel()
+        assert kept[0].result() == [(2,)]
+    assert stored(engine) == ([2], [20])
+
+
+def test_what_cannot_be(engine: Database) -> None:
+    with RequestBatcher(engine, **LATE) as batcher:
+        unit = batcher.atomic()
+        with pytest.raises(LifecycleError, match="only inside its own with block"):
+            unit.submit(insert(HOUR), {"id": 1})
+        with unit:
+            with pytest.raises(LifecycleError, match="a unit of this batcher is open here already"), batcher.atomic():
+                pass
+            with pytest.raises(InvalidInput, match="load weather_hour reads"):
+                unit.submit(load(HOUR), 1)  # type: ignore[call-overload]
+        with pytest.raises(LifecycleError, match="only inside its own with block"):
+            unit.submit(insert(HOUR), {"id": 1})
+        with pytest.raises(LifecycleError, match="used before"), unit:
+            pass
+        with batcher.atomic():  # nothing in it, and nothing is sent
+            pass
+        assert batcher.metrics().pending == 0
+
+
+def test_a_unit_that_is_not_accepted(engine: Database) -> None:
+    with RequestBatcher(engine, **LATE) as batcher:
+        batcher.close()
+        with pytest.raises(LifecycleError), batcher.atomic() as unit:
+            futures = submit_hour(unit, 1, [5])
+        assert all(isinstance(future.exception(), LifecycleError) for future in futures)
+    assert stored(engine) == ([], [])
+
+
+def test_inline(engine: Database) -> None:
+    with RequestBatcher(engine, mode="inline", **LATE) as batcher:
+        with batcher.atomic() as unit:
+            futures = submit_hour(unit, 1, [5])
+        assert futures[0].result() == [(1,)]
+    assert stored(engine) == ([1], [10])
+
+
+def test_on_a_loop(engine: Database) -> None:
+    async def run() -> None:
+        async with AsyncRequestBatcher(engine, **LATE) as batcher:
+            async with batcher.atomic(lane="urgent") as unit:
+                first = submit_hour(unit, 1, [5, 6])
+            assert await asyncio.gather(*first) == [[(1,)], None, None]
+            with batcher.atomic() as unit:
+                bad = submit_hour(unit, 2, [5, -5])
+            with batcher.atomic() as unit:
+                dropped = submit_hour(unit, 3, [5])
+            waiter = asyncio.ensure_future(asyncio.wait_for(dropped[1], 60))
+            await asyncio.sleep(0)
+            waiter.cancel()
+            with suppress(asyncio.CancelledError):
+                await waiter
+            await batcher.flush()
+            errors = await asyncio.gather(*bad, return_exceptions=True)
+            assert [type(error) for error in errors] == [UnitBroken, UnitBroken, RejectedRow]
+            assert all(future.cancelled() for future in dropped)
+
+    asyncio.run(run())
+    assert stored(engine) == ([1], [10, 11])
