@@ -86,7 +86,15 @@ class FleetMember:
 
         That wait ends with `TransientError` after the busy timeout, and the batcher tries again.
         """
-        return self._answer(connection, "admit", {"fleet": self._fleet})
+        follow = self._answer(connection, "admit", {"fleet": self._fleet})
+
+        def entered() -> None:
+            try:
+                follow()
+            except Exception:  # the flush is committed: nothing that happens now may have it written again
+                logger.exception("the settings of the fleet %r cannot be followed: those before hold", self._fleet)
+
+        return entered
 
     def beat(self) -> None:
         """Report, and hear of new settings: one transaction.

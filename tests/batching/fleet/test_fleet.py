@@ -172,6 +172,25 @@ def test_a_report_that_fails_disturbs_nobody(db: Database, caplog: pytest.LogCap
     assert fleet.metrics().count(MemberState.LEFT) == 1
 
 
+def test_settings_that_somebody_broke_by_hand_cost_no_flush(db: Database, caplog: pytest.LogCaptureFixture) -> None:
+    fleet = Fleet(db, "ingest")
+    fleet.configure(FleetSettings(batch_size=2))
+    with (
+        fleet.join(heartbeat=NEVER) as member,
+        RequestBatcher(db, mode="inline", sizing=member.sizing(), gate=member) as batcher,
+    ):
+        with db.driver_transaction() as connection:
+            connection.execute("UPDATE perflab_fleets SET batch_size = 0, version = version + 1")
+        futures = [batcher.submit(INSERT, {"n": n}) for n in range(4)]
+        batcher.flush()
+        assert [future.exception() for future in futures] == [None] * 4
+        assert db.fetch("SELECT n FROM sample ORDER BY n") == [(0,), (1,), (2,), (3,)]
+        assert member.settings == FleetSettings(batch_size=2)
+        assert "cannot be followed" in caplog.text
+        with db.driver_transaction() as connection:
+            connection.execute("UPDATE perflab_fleets SET batch_size = 3, version = version + 1")
+
+
 class TestSlots:
     """What only PostgreSQL needs: on SQLite the file has one writer."""
 
