@@ -191,6 +191,7 @@ class SubmitsUnits:
         if the block raises. The items keep their order, so what others refer to goes first. Several units
         share a transaction, each whole. If one of its items is refused, a unit is not written: the future of that item
         has its error, the others have `UnitBroken`. Cancelling one future takes the whole unit back until it has left.
+        For `batch_size` and `max_pending` a unit counts as one item, for the events and metrics as all of its own.
         """
         return AtomicUnit(
             self,
