@@ -91,7 +91,8 @@ class BlockedSubmit:
 class BlockedLine:
     """Threads that wait for room: first come, first served. All calls are made under the lock.
 
-    Whoever makes room adds their items for them, so that no newcomer can be quicker, and wakes only those.
+    Whoever makes room adds their items for them, under the lock, and wakes only those. So there is never room while
+    somebody waits for it, and no newcomer can be quicker.
 
     Args:
         accumulator: into which they come.
@@ -127,7 +128,7 @@ class BlockedLine:
         """
         accumulator, line = self._accumulator, self._line(lane)
         must_be_decided = admit_by(deadline, accumulator, lane, now, self.waiting)
-        if accumulator.closing or (not line and accumulator.room_in(lane) > 0):
+        if accumulator.closing or accumulator.room_in(lane) > 0:
             accumulator.add(submission, now, size, lane, must_be_decided)
             return None
         if not may_wait:

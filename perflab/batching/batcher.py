@@ -187,7 +187,7 @@ class RequestBatcher(SubmitsUnits):
         submission = Submission(operation, item, future)
         is_plain = lane is None and deadline is None and timeout is None
         with self._lock:
-            accepted = is_plain and (accumulator.closing or (not self._blocked.waiting and accumulator.room > 0))
+            accepted = is_plain and (accumulator.closing or (accumulator.room > 0))
             if accepted:
                 accumulator.add(submission, self._clock(), size)
                 if accumulator.added_what_matters:  # otherwise the flusher sleeps on

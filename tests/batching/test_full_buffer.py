@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -116,6 +117,54 @@ def test_a_full_buffer_in_a_callback_is_refused_because_nobody_could_empty_it(
         assert called.wait(PATIENCE_SECONDS)
     assert len(raised) == 1
     assert rows() == [1, 2]
+
+
+class Nothing:
+    """Writes nothing, so that only what the batcher holds takes memory."""
+
+    name = "nothing"
+    tables = frozenset({"nothing"})
+
+    def prepare(self, item: str) -> str:
+        return item
+
+    def size_bytes(self, item: str) -> int:
+        return len(item)
+
+    def apply(self, connection: Any, rows: Sequence[str]) -> list[None]:
+        return [None] * len(rows)
+
+
+ITEMS, ITEM_BYTES, MAX_PENDING = 8_000, 1_000, 500
+BOUND_BYTES = MAX_PENDING * 5 * ITEM_BYTES
+"""Far above what 500 items and their futures take, and far below 8,000 items."""
+
+
+@pytest.mark.parametrize("kind", ["threads", "asyncio"])
+def test_memory_stays_flat_with_a_producer_that_is_faster_than_the_database(db: Database, kind: str) -> None:
+    settings: Any = {"batch_size": 50, "max_pending": MAX_PENDING}
+    operation = Nothing()
+
+    def produce() -> None:
+        with RequestBatcher(db, **settings) as batcher:
+            for n in range(ITEMS):
+                batcher.submit(operation, f"{n:{ITEM_BYTES}}")
+
+    async def produce_in_loop() -> None:
+        async with AsyncRequestBatcher(db, **settings) as batcher:
+            for n in range(ITEMS):
+                await batcher.wait_for_room()
+                batcher.submit(operation, f"{n:{ITEM_BYTES}}")
+
+    tracemalloc.start()
+    try:
+        if kind == "threads":
+            produce()
+        else:
+            asyncio.run(produce_in_loop())
+        assert tracemalloc.get_traced_memory()[1] < BOUND_BYTES
+    finally:
+        tracemalloc.stop()
 
 
 # -- inline ------------------------------------------------------------------------------------------------------------

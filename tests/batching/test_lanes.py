@@ -84,6 +84,7 @@ def test_a_lane_pays_for_the_bytes_that_it_sends() -> None:
 def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
     accumulator = make(13)
     for number in range(10_000):
+        accumulator.add(number, 0.0, lane=NORMAL)
         accumulator.add(number, 0.0, lane=BACKGROUND)
     for _ in range(100):
         accumulator.take(0.0)
@@ -92,7 +93,7 @@ def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
     sent: Counter[int] = Counter()
     for _ in range(13):
         sent += lanes_of(accumulator.take(0.0))
-    assert sent[BACKGROUND] >= 13
+    assert sent[BACKGROUND] >= 12
 
 
 @given(
