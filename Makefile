@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
 
-.PHONY: help report notebook test lint types imports unit notebooks bench sweep reference format clean
+.PHONY: help report notebook test lint types imports unit notebooks bench crossovers sweep reference format clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,9 @@ notebooks: $(VENV)/.dev
 
 bench: $(VENV)/.lab ## our operations against the raw drivers of both engines, into reports/bench.md
 	$(BIN)/perflab bench --engine both
+
+crossovers: $(VENV)/.lab ## which bulk form is the cheapest for how many rows, into reports/crossovers.md
+	$(BIN)/python -m perflab.lab.bench.crossovers
 
 sweep: $(VENV)/.lab ## the sweep without the notebook
 	$(BIN)/perflab sweep --profile $(PROFILE)

@@ -214,7 +214,8 @@ class BulkInserter:
             untold = int(first_error is not None)
             while (batch := self._left or self._take(all_because, now)) is not None:
                 self._left = batch
-                self._sleep(max(0.0, batch.resume_at - self._clock()))
+                if batch.attempt > 1 and (seconds := batch.resume_at - self._clock()) > 0:
+                    self._sleep(seconds)
                 with interrupts_deferred():
                     failed = self._write(batch)
                 for row, error in failed:

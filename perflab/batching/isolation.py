@@ -19,7 +19,8 @@ R = TypeVar("R")
 class Isolated(Generic[T, R]):
     """How the items ended; together they are all of them."""
 
-    delivered: list[tuple[T, R]] = field(default_factory=list)
+    parts: list[tuple[Sequence[T], Sequence[R]]] = field(default_factory=list)
+    """What was delivered: the items of each transaction, and their results."""
     failed: list[tuple[T, Exception]] = field(default_factory=list)
     undecided: list[T] = field(default_factory=list)
     """In their order; not written, because of `error`."""
@@ -28,6 +29,16 @@ class Isolated(Generic[T, R]):
     error: Exception | None = None
     """The failure that left items undecided."""
     attempts: int = 0
+
+    @property
+    def delivered(self) -> list[tuple[T, R]]:
+        """Each delivered item with its result."""
+        return [pair for part, results in self.parts for pair in zip(part, results, strict=True)]
+
+    @property
+    def deliveries(self) -> int:
+        """How many items were delivered."""
+        return sum(len(part) for part, _ in self.parts)
 
 
 def isolate(
@@ -91,7 +102,7 @@ def isolate(
                 parts += [part[cut:], part[:cut]]
         else:
             part_size.fitted(len(part))
-            outcome.delivered += zip(part, results, strict=True)
+            outcome.parts.append((part, results))
     return outcome
 
 

@@ -125,7 +125,7 @@ class RowDelivery:
         failed += [(prepared.rows[index], self._typed(error)) for index, error in isolated.failed]
         resume_at = self._clock() + self._retry.delay(batch.attempt, self._random)
         undecided = self._undecided(prepared, isolated, batch, failed, in_time=resume_at < deadline)
-        delivered = len(isolated.delivered)
+        delivered = isolated.deliveries
         flush = FlushCompleted(
             items=delivered + len(failed) + len(undecided),
             delivered=delivered,
@@ -194,7 +194,10 @@ class RowDelivery:
 
     def _attempt(self, prepared: PreparedRows, tally: _Tally, deadline: float, part: Sequence[int]) -> Sequence[None]:
         """Write one part in one transaction."""
-        values = [prepared.values[index] for index in part]
+        if isinstance(part, range):
+            values = prepared.values[part.start : part.stop]
+        else:
+            values = [prepared.values[index] for index in part]
         try:
             with self._connection(tally) as connection:
                 superseded = connection.superseded

@@ -25,6 +25,8 @@ from perflab.database.ledger import CopyNote
 
 SENT_AT_ONCE = 65_536
 """Bytes. libpq slows down with buffers that are much larger (https://github.com/psycopg/psycopg/issues/255)."""
+MOST_UNFLUSHED = 1_048_576
+"""Bytes that may wait in libpq for a server that is slower than its client; psycopg's own bound."""
 _SIGNATURE = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _TRAILER = b"\xff\xff"
 _SUCCEEDED = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK, ExecStatus.EMPTY_QUERY})
@@ -60,8 +62,12 @@ def copy_rows(
         connection.pgconn.send_query(query.encode())
         _check(connection.wait(generators.execute(connection.pgconn)), last=ExecStatus.COPY_IN)
         try:
+            unflushed = 0
             for data in _encoded(statement.dumpers, rows):
-                connection.wait(generators.copy_to(connection.pgconn, data, flush=True))
+                unflushed += len(data)
+                must_wait = unflushed >= MOST_UNFLUSHED
+                connection.wait(generators.copy_to(connection.pgconn, data, flush=must_wait))
+                unflushed = 0 if must_wait else unflushed
         except BaseException:
             with suppress(psycopg.Error):
                 connection.wait(_end(connection.pgconn, b"broken off by the client"))

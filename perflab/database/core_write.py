@@ -14,6 +14,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from perflab.database.bulk.compilation import CoreStatement, compile_form, name_of, name_of_table
 from perflab.database.bulk.form import CompiledForm, bulk_forms
+from perflab.database.bulk.keys import columns_of
 from perflab.database.ledger import Ledger
 from perflab.database.load import KeyedRead, Load
 from perflab.database.operation import Deferred, DriverConnection, Operation
@@ -88,7 +89,7 @@ class CoreWrite:
         """
         try:
             form = self._form(columns)
-            given = dict(zip(columns, zip(*rows, strict=True), strict=True))
+            given = dict(zip(columns, columns_of(rows), strict=True))
             bound = [self._column(form, name, given.get(name), len(rows)) for name in form.names]
         except Exception:  # noqa: BLE001  # whatever it was, it comes again for its row
             return None

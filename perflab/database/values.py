@@ -10,6 +10,7 @@ import json
 import math
 import re
 import sys
+from array import array
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -139,19 +140,29 @@ def storable(value: Any) -> bool:
 def storable_column(values: Sequence[Any]) -> bool:
     """Whether all of many values are `storable`: the same, in a few calls for the column of a table."""
     kinds = set(map(type, values))
+    has_nulls = type(None) in kinds
     kinds.discard(type(None))
-    if not kinds or kinds <= _ALWAYS_STORABLE:
+    if kinds <= _ALWAYS_STORABLE:
         return True
     if len(kinds) > 1:
         return all(map(storable, values))
     (kind,) = kinds
-    known = values if None not in values else [value for value in values if value is not None]
+    known = [value for value in values if value is not None] if has_nulls else values
     if kind is str:
         text = "".join(known)
         return "\x00" not in text and (text.isascii() or all(map(_encodes, known)))
     if kind is int:
-        return bool(min(known) >= MIN_INT64 and max(known) <= MAX_INT64)
-    return all(map(storable, known))
+        return fit_into("q", known)
+    return all(map(math.isfinite, known)) if kind is float else all(map(storable, known))
+
+
+def fit_into(code: str, integers: Sequence[int]) -> bool:
+    """Whether all integers are in the range of a C type, by its code in `array`: in one pass."""
+    try:
+        array(code, integers)
+    except OverflowError:
+        return False
+    return True
 
 
 def check_value(value: Any, where: str) -> Any:

@@ -16,9 +16,9 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from perflab.database.array_dumpers import encode_array
 from perflab.database.binary_arrays import EncodedArray
 from perflab.database.bulk.form import CompiledForm, rows_left_out
-from perflab.database.bulk.keys import Arranged, Row, arrange, in_key_order
+from perflab.database.bulk.keys import Arranged, Row, arrange, columns_of, in_key_order
 from perflab.database.bulk.parts import VALUE, ChangeParts, InsertParts, split_outside
-from perflab.database.bulk.postgresql_copy import NOT_COPIED, Copy, copy_of
+from perflab.database.bulk.postgresql_copy import NOT_COPIED, Copy, ValueNotCopied, copy_of
 from perflab.database.bulk.postgresql_types import ElementType, element_type
 from perflab.database.ledger import Ledger
 from perflab.database.operation import Deferred, DriverConnection
@@ -69,7 +69,7 @@ class PostgresBulk:
             if arranged is None:
                 return _row_by_row(connection, form, rows)
         sent = rows if arranged is None else [rows[index] for index in arranged.order]
-        columns = list(zip(*sent, strict=True))
+        columns = columns_of(sent)
         if not statement.takes(columns):
             return _row_by_row(connection, form, rows)
         answers = _send(connection, statement, columns)
@@ -98,10 +98,10 @@ class PostgresBulk:
         if copy is None or (form.key is not None and arranged is None):
             return False
         sent = rows if arranged is None else [rows[index] for index in arranged.order]
-        if not copy.takes(list(zip(*sent, strict=True))):
-            return False
         try:
             copy.send(connection, ledger, sent)
+        except ValueNotCopied:
+            return False
         except NOT_COPIED:
             self._copies[form] = None
             return False

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from itertools import chain
 from typing import Any, cast
 
 import psycopg
 from sqlalchemy import Enum
 
 from perflab.database.bulk.form import CompiledForm
-from perflab.database.bulk.keys import Row
+from perflab.database.bulk.keys import Row, columns_of
 from perflab.database.bulk.parts import VALUE, InsertParts
 from perflab.database.bulk.postgresql_types import COPIED_TYPES, JSONB_VERSION, ElementType
 from perflab.database.copying import CopyStatement, copy_rows
@@ -26,7 +26,13 @@ NOT_COPIED = (
     psycopg.errors.ProtocolViolation,  # … to a longer one
 )
 """What an INSERT may do and a COPY may not."""
+AT_ONCE = 1_000
+"""Rows that are looked at together."""
 _STAGING = "perflab_staging"
+
+
+class ValueNotCopied(Exception):
+    """A value is of a type, or out of a range, that only the server can make something of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +44,39 @@ class Copy:
     """Of the bound value of each column."""
     elements: tuple[ElementType, ...]
 
-    def takes(self, columns: Sequence[Sequence[Any]]) -> bool:
-        """Whether these columns of bound values can be sent."""
-        return all(
-            element.takes(columns[position]) for position, element in zip(self.positions, self.elements, strict=True)
-        )
-
     def send(self, connection: DriverConnection, ledger: Ledger, rows: Sequence[Row]) -> None:
-        """One transaction and one round trip."""
+        """One transaction and one round trip. Values are looked at while the server is at work on those before.
+
+        Raises:
+            ValueNotCopied: a value cannot be sent so; nothing was written.
+        """
+        values = chain.from_iterable(
+            self._checked(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)
+        )
+        first = next(values)  # most rows that cannot be sent are noticed here, before anything is
         with ledger.copying(connection) as note:
             connection.round_trips += 1
-            copy_rows(cast("psycopg.Connection[Any]", connection), self.statement, self._values(rows), note)
+            copy_rows(cast("psycopg.Connection[Any]", connection), self.statement, chain([first], values), note)
 
-    def _values(self, rows: Sequence[Row]) -> Iterable[Row]:
-        if self.positions != tuple(range(len(rows[0]))):
-            rows = list(map(itemgetter(*self.positions), rows)) if len(self.positions) > 1 else self._only(rows)
-        if all(element.name != "jsonb" for element in self.elements):
+    def _checked(self, rows: Sequence[Row]) -> Iterable[Row]:
+        """Some rows as they are sent."""
+        given = columns_of(rows)
+        columns = [given[position] for position in self.positions]
+        for element, column in zip(self.elements, columns, strict=True):
+            if not element.takes(column):
+                raise ValueNotCopied
+        if self.is_as_given:
             return rows
-        columns = [
-            column if element.name != "jsonb" else [None if text is None else JSONB_VERSION + text for text in column]
-            for column, element in zip(zip(*rows, strict=True), self.elements, strict=True)
-        ]
+        for at, element in enumerate(self.elements):
+            if element.name == "jsonb":
+                columns[at] = [None if text is None else JSONB_VERSION + text for text in columns[at]]
         return zip(*columns, strict=True)
 
-    def _only(self, rows: Sequence[Row]) -> Sequence[Row]:
-        return [(row[self.positions[0]],) for row in rows]
+    @property
+    def is_as_given(self) -> bool:
+        """Whether the bound values are sent in their order and as they are."""
+        in_order = self.positions == tuple(range(len(self.positions)))
+        return in_order and all(element.name != "jsonb" for element in self.elements)
 
 
 def copy_of(connection: DriverConnection, form: CompiledForm) -> Copy | None:

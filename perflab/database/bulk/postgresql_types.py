@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,8 @@ from sqlalchemy import Enum, Uuid
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import TypeEngine
+
+from perflab.database.values import fit_into
 
 _NONE = frozenset({type(None)})
 
@@ -41,11 +44,6 @@ class ElementType:
         return self.fits([value for value in values if value is not None] if type(None) in kinds else values)
 
 
-def _integers(bits: int) -> Callable[[Sequence[Any]], bool]:
-    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
-    return lambda values: not values or (low <= min(values) and max(values) <= high)
-
-
 def _zoned(values: Sequence[Any]) -> bool:
     return all(value.tzinfo is not None for value in values)
 
@@ -56,9 +54,9 @@ def _naive(values: Sequence[Any]) -> bool:
 
 _INTEGER, _TEXT = frozenset({int}), frozenset({str})
 _ELEMENT_TYPES = {
-    "SMALLINT": ElementType("int2", "int2", _INTEGER, _integers(16)),
-    "INTEGER": ElementType("int4", "int4", _INTEGER, _integers(32)),
-    "BIGINT": ElementType("int8", "int8", _INTEGER, _integers(64)),
+    "SMALLINT": ElementType("int2", "int2", _INTEGER, partial(fit_into, "h")),
+    "INTEGER": ElementType("int4", "int4", _INTEGER, partial(fit_into, "i")),
+    "BIGINT": ElementType("int8", "int8", _INTEGER, partial(fit_into, "q")),
     # float8 for both: the dumper for float4 turns what is too large into infinity, where the server refuses it.
     "REAL": ElementType("float8", "float8", frozenset({float, int})),
     "FLOAT": ElementType("float8", "float8", frozenset({float, int})),

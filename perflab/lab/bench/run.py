@@ -17,6 +17,7 @@ from perflab.lab.bench.bulk_calls import (
 )
 from perflab.lab.bench.comparison import Comparison
 from perflab.lab.bench.compression import compression_comparisons
+from perflab.lab.bench.load import load_comparison
 from perflab.lab.bench.sqlite_engine import SQLiteBench
 from perflab.lab.bench.submit import submit_comparison, whole_life_comparison
 
@@ -29,7 +30,7 @@ _CALLS: Mapping[str, Callable[[], BulkCall]] = {
 }
 _WITHOUT_ENGINE: Mapping[str, Callable[[], Comparison]] = {"submit": submit_comparison, "life": whole_life_comparison}
 
-BENCH_NAMES = (*_CALLS, *_WITHOUT_ENGINE, "compression")
+BENCH_NAMES = (*_CALLS, "load", *_WITHOUT_ENGINE, "compression")
 
 
 def check_bench_names(names: Sequence[str]) -> None:
@@ -81,6 +82,7 @@ def make_comparisons(names: Sequence[str], engines: Sequence[BenchEngine]) -> li
     calls = [_CALLS[name]() for name in chosen if name in _CALLS]
     return [
         *(bulk_comparison(engine, call) for call in calls for engine in engines),
+        *(load_comparison(engine) for engine in engines if "load" in chosen),
         *(_WITHOUT_ENGINE[name]() for name in chosen if name in _WITHOUT_ENGINE),
         *(found for engine in engines if "compression" in chosen for found in compression_comparisons(engine)),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ import pytest
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
 from perflab.errors import InvalidInput
-from perflab.lab.bench import bulk_calls, compression
+from perflab.lab.bench import bulk_calls, compression, crossovers, load
 from perflab.lab.bench.arms import BenchEngine, OurCall, RawForm
 from perflab.lab.bench.comparison import Comparison
+from perflab.lab.bench.load import fresh_table
 from perflab.lab.bench.postgresql_engine import PostgresBench
 from perflab.lab.bench.run import BENCH_NAMES, make_comparisons, open_engines
 from perflab.lab.bench.sqlite_engine import SQLiteBench
@@ -42,6 +44,46 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         yield SQLiteBench()
     else:
         yield PostgresBench(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def small_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "ROWS", 300)
+    monkeypatch.setattr(load, "TIMED_BATCHES", 1)
+
+
+@pytest.mark.usefixtures("small_loads")
+def test_all_loads_leave_the_same_rows(engine: BenchEngine) -> None:
+    (comparison,) = make_comparisons(["load"], [engine])
+    expected = [row for number in (0, 1) for row in load.make_batch(number)]
+    assert len(comparison.others) == len(load.RAW_LOADS[engine.name])
+    for arm in comparison.arms:
+        left: list[Any] = []
+
+        @contextmanager
+        def looked_at(engine: BenchEngine, left: list[Any] = left) -> Iterator[str]:
+            with fresh_table(engine) as url:
+                yield url
+                with Database.open(url) as database:
+                    left += database.fetch(f"SELECT {', '.join(load.COLUMNS)} FROM loaded ORDER BY id")
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(load, "fresh_table", looked_at)
+            assert arm.visit(0) > 0
+        assert left == expected, arm.name
+
+
+@pytest.mark.usefixtures("small_loads")
+@pytest.mark.parametrize("write", ["insert", "upsert"])
+def test_every_form_of_a_crossover_writes(engine: BenchEngine, write: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crossovers, "ROWS_PER_CELL", 100)
+    forms = crossovers.POSTGRESQL_FORMS if engine.name == "postgresql" else crossovers.SQLITE_FORMS
+    assert len(forms) == 3
+    for form in forms:
+        assert crossovers.visit(engine, write, form, 200, "seed") > 0
+    seconds = {(engine.name, write, form.name, rows): [1e-6, 2e-6] for form in forms for rows in crossovers.ROWS}
+    table = crossovers.crossover_table(seconds)
+    assert all(f"| {engine.name} | {write} | {form.name} | **1.4** |" in table for form in forms)
 
 
 def comparable(value: Any) -> Any:
@@ -146,7 +188,7 @@ def test_all_benches_by_default(postgres_url: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(compression, "JOBS_OF_KIBIBYTES", {16: 2})
     with open_engines(sqlite=True, postgresql=True, url=postgres_url) as engines:
         made: list[Comparison] = make_comparisons([], engines)
-    assert len(made) == 2 * (len(BULK_NAMES) + 1) + 2
+    assert len(made) == 2 * (len(BULK_NAMES) + 2) + 2
     assert set(BULK_NAMES) < set(BENCH_NAMES)
 
 
