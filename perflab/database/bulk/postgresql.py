@@ -25,9 +25,12 @@ from perflab.database.operation import Deferred, DriverConnection
 from perflab.errors import StatementError
 
 ARRAYS_FROM_ROWS = 2
-"""Measured: at 2 rows arrays cost as much as two statements in a pipeline, at 10 two thirds, at 1,000 a quarter."""
+"""`make crossovers`, as all thresholds here (table in CONTRIBUTING.md): at 2 rows arrays cost about as much as two
+statements in a pipeline, at 1,000 a third."""
 COPY_FROM_ROWS = 100
+"""COPY is cheaper than arrays from between 30 and 100 rows on."""
 STAGING_FROM_ROWS = 4_000
+"""For an upsert, which needs a temporary table, from between 3,000 and 10,000 on."""
 MAX_ARRAY_BYTES = 1 << 28
 """The server allocates at most 1 GiB at once; a batch with a larger column is sent in parts."""
 
