@@ -16,8 +16,9 @@ from perflab.errors import StatementError
 
 VALUES_AT_ONCE = 1_000
 """Rows of one INSERT. Fewer go by executemany: a statement of each number of rows would be kept, and one of a thousand
-takes 0.2 MB. At 10,000 rows a batch `perflab bench load` has it level with the fastest raw form; at 1,000 the forms are
-within the noise of each other (`make crossovers`, table in CONTRIBUTING.md)."""
+rows of six columns takes 0.5 MB (measured). At 10,000 rows a batch `perflab bench load` has it level with the
+fastest raw form; at 1,000 the forms are within the noise of each other
+(`make crossovers`, table in CONTRIBUTING.md)."""
 RETURNED_AT_ONCE = 250
 """Rows of one INSERT that returns them, where there is no other form for fewer."""
 
