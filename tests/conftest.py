@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,11 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
-from uuid import uuid4
 
-import psycopg
 import pytest
 from hypothesis import settings
+from sqlalchemy.engine import make_url
 
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
@@ -23,6 +23,7 @@ from perflab.errors import PerflabError
 from perflab.lab.network.postgres_meter import PostgresMeter
 from perflab.lab.network.postgres_url import server_address, url_through
 from perflab.lab.network.proxy import Proxy
+from tests.postgres_databases import PostgresDatabases
 
 # A busy machine is no reason to fail: what is slow is found by the bench, and never by a test.
 settings.register_profile("perflab", deadline=None)
@@ -32,17 +33,100 @@ NOT_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+# -- databases ---------------------------------------------------------------------------------------------------------
+#
+# A test that is about databases asks for `database`, `perflab_url` or `database_url`, and runs on each engine in turn.
+# A module about one engine's own nature says so:
+#
+#     @pytest.fixture
+#     def engine() -> str:
+#         return "postgresql"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> str:
+def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'test.db'}"
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """An opened database with perflab's schema, closed at the end."""
-    with Database.open(database_url) as opened:
+def postgres_url(postgres_databases: PostgresDatabases) -> str:
+    return postgres_databases.bare()
+
+
+@pytest.fixture
+def database_url(engine: str, request: pytest.FixtureRequest) -> str:
+    """The URL of a database without tables."""
+    url: str = request.getfixturevalue("sqlite_url" if engine == "sqlite" else "postgres_url")
+    return url
+
+
+@pytest.fixture
+def perflab_url(engine: str, request: pytest.FixtureRequest, sqlite_url: str) -> str:
+    """The URL of a database with perflab's tables and nothing in them."""
+    if engine == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), str(make_url(sqlite_url).database))
+        return sqlite_url
+    databases: PostgresDatabases = request.getfixturevalue("postgres_databases")
+    return databases.perflab()
+
+
+@pytest.fixture
+def database(perflab_url: str) -> Iterator[Database]:
+    """An opened database with perflab's tables, closed at the end."""
+    with Database.open(perflab_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def module_database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """The same for a whole module, on each engine in turn: for many small tests that leave it as it was."""
+    with ExitStack() as cleanup:
+        url = "sqlite://"
+        if request.param == "postgresql":
+            url = cleanup.enter_context(request.getfixturevalue("postgres_databases").new())
+        opened = cleanup.enter_context(Database.open(url))
         opened.create_schema()
         yield opened
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with perflab's tables, to be copied: the migrations take 30 ms."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    with Database.open(f"sqlite:///{path}") as opened:
+        opened.create_schema()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: EmbeddedServer) -> PostgresDatabases:
+    return PostgresDatabases(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[EmbeddedServer]:
+    """One PostgreSQL server for all tests. Where it cannot start they are skipped; in CI they fail."""
+    # Not in tmp_path: where this is root, the user that runs the server may not enter it.
+    with tempfile.TemporaryDirectory(prefix="perflab-postgres-") as directory:
+        try:
+            # It does not wait for the disk: no test cuts the power.
+            server = EmbeddedServer.start(directory, settings=dict.fromkeys(NOT_DURABLE, "off"))
+        except PerflabError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"no PostgreSQL to test with: {error}")
+        with server:
+            yield server
+
+
+# -- programs ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -83,73 +167,7 @@ def run_python(start_python: Callable[..., subprocess.Popen[str]]) -> RunPython:
     return run
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[EmbeddedServer]:
-    """One PostgreSQL server for all tests. Where it cannot start they are skipped; in CI they fail."""
-    # Not in tmp_path: where this is root, the user that runs the server may not enter it.
-    with tempfile.TemporaryDirectory(prefix="perflab-postgres-") as directory:
-        try:
-            # It does not wait for the disk: no test cuts the power.
-            server = EmbeddedServer.start(directory, settings=dict.fromkeys(NOT_DURABLE, "off"))
-        except PerflabError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"no PostgreSQL to test with: {error}")
-        with server:
-            yield server
-
-
-@pytest.fixture
-def postgres_url(postgres_server: EmbeddedServer) -> Iterator[str]:
-    """The URL of an empty database, dropped at the end with whatever is still connected to it."""
-    if not postgres_server.running:  # the test before this one stopped it
-        postgres_server.restart()
-    name = f"test_{uuid4().hex}"
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-    yield postgres_server.database_url(name)
-    if not postgres_server.running:
-        postgres_server.restart()
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-@pytest.fixture(scope="session")
-def postgresql_server(postgres_server: EmbeddedServer) -> Callable[[str], str]:
-    """The URL of each database of the server. `perflab` is empty and has the schema: it is there to be copied."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE perflab")
-    with Database.open(postgres_server.database_url("perflab")) as database:
-        database.create_schema()
-    return postgres_server.database_url
-
-
-@pytest.fixture(scope="session")
-def empty_postgresql(postgresql_server: Callable[[str], str]) -> Callable[[], str]:
-    """Makes the URL of an empty database with perflab's schema: the same one each time, for a new one takes 0.1 s."""
-    with psycopg.connect(postgresql_server("postgres"), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE perflab_used TEMPLATE perflab")
-    url = postgresql_server("perflab_used")
-
-    def empty() -> str:
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid, 10_000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )
-            connection.execute(
-                "TRUNCATE perflab_jobs, perflab_queues, perflab_watches, perflab_ingest_states, perflab_batches, "
-                "perflab_dead_letters "
-                "RESTART IDENTITY"
-            )
-        return url
-
-    return empty
-
-
-@pytest.fixture
-def perflab_url(empty_postgresql: Callable[[], str]) -> str:
-    return empty_postgresql()
+# -- the network -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -174,34 +192,3 @@ def far_url(perflab_url: str, proxy: Proxy) -> str:
 def far_database(far_url: str) -> Iterator[Database]:
     with Database.open(far_url) as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def bare_postgresql(postgres_server: EmbeddedServer) -> Callable[[], str]:
-    """Makes the URL of an empty database without a schema: the same one each time, for a new one takes 0.1 s."""
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE bare TEMPLATE template0")
-    url = postgres_server.database_url("bare")
-
-    def empty() -> str:
-        if not postgres_server.running:
-            postgres_server.restart()
-        with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid, 10_000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-            )
-            connection.execute("DROP SCHEMA public CASCADE")
-            connection.execute("CREATE SCHEMA public")
-        return url
-
-    return empty
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def each_engine_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, on each engine in turn."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.db'}"
-    url: str = request.getfixturevalue("bare_postgresql")()
-    return url

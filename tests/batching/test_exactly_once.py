@@ -42,6 +42,11 @@ QUICK = RetryPolicy(base_seconds=0.001, cap_seconds=0.01, delivery_timeout=PATIE
 
 
 @pytest.fixture
+def engine() -> str:
+    return "postgresql"
+
+
+@pytest.fixture
 def db(far_database: Database, perflab_url: str, table: Table) -> Iterator[Database]:
     """What the batchers of this file write to; past the proxy it is `perflab_url`."""
     with far_database.transaction() as connection:

@@ -50,6 +50,11 @@ WRITER = """
 
 
 @pytest.fixture
+def engine() -> str:
+    return "postgresql"
+
+
+@pytest.fixture
 def tables(perflab_url: str) -> str:
     """Slow ones, so that each transaction is between its first row and its last most of the time."""
     with psycopg.connect(perflab_url, autocommit=True) as connection:

@@ -9,7 +9,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy import (
     JSON,
@@ -55,28 +54,20 @@ VALUES = Table(
 )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """On each engine in turn, with a table of all kinds of columns."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('bad')}/bad.db"
-    else:
-        url = request.getfixturevalue("postgresql_server")("bad_values")
-        with psycopg.connect(request.getfixturevalue("postgresql_server")("postgres"), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE bad_values TEMPLATE perflab")
-    with Database.open(url) as opened:
-        opened.create_schema()
-        with opened.transaction() as connection:
-            VALUES.create(connection)
-        Scheduler(opened, "ingest").add_watch("known", interval=60.0)
-        yield opened
+@pytest.fixture(scope="module")
+def prepared(module_database: Database) -> Database:
+    """With a table of all kinds of columns."""
+    with module_database.transaction() as connection:
+        VALUES.create(connection)
+    Scheduler(module_database, "ingest").add_watch("known", interval=60.0)
+    return module_database
 
 
 @pytest.fixture
-def database(engine: Database) -> Iterator[Database]:
+def database(prepared: Database) -> Iterator[Database]:
     """The same for every test, each of which leaves it as it was."""
-    yield engine
-    with engine.transaction() as connection:
+    yield prepared
+    with prepared.transaction() as connection:
         connection.execute(delete(VALUES))
 
 

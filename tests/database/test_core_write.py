@@ -82,8 +82,8 @@ TYPED = Table(
 
 
 @pytest.fixture
-def flights(each_engine_url: str) -> Iterator[Database]:
-    with Database.open(each_engine_url) as opened:
+def flights(database_url: str) -> Iterator[Database]:
+    with Database.open(database_url) as opened:
         with opened.transaction() as connection:
             METADATA.create_all(connection)
         yield opened

@@ -55,11 +55,8 @@ RunPython = Callable[..., subprocess.CompletedProcess[str]]
 StartPython = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.mark.parametrize("url", ["database_url", "postgres_url"])
-def test_a_fork_is_refused_in_the_child_and_harmless_in_the_parent(
-    run_python: RunPython, url: str, request: pytest.FixtureRequest
-) -> None:
-    ended = run_python(FORK, request.getfixturevalue(url))
+def test_a_fork_is_refused_in_the_child_and_harmless_in_the_parent(run_python: RunPython, database_url: str) -> None:
+    ended = run_python(FORK, database_url)
     assert ended.stdout == "0 [(4,)]\n[(4,)]\n"
     assert ended.stderr == ""
 

@@ -42,6 +42,11 @@ A_LONG_TIME = 3_600.0
 ITEMS = Table("items", MetaData(), Column("id", Integer, primary_key=True, autoincrement=False), Column("name", Text))
 
 
+@pytest.fixture
+def engine() -> str:
+    return "postgresql"
+
+
 def rows(url: str, sql: str) -> list[tuple[Any, ...]]:
     """Past the proxy."""
     with psycopg.connect(url, autocommit=True) as connection:

@@ -26,13 +26,6 @@ from perflab.lab.network.postgres_url import server_address, url_through
 from perflab.lab.network.proxy import Proxy
 from perflab.lab.network.triggers import Sends
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def engine_url(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue("database_url" if request.param == "sqlite" else "postgres_url")
-    return url
-
-
 # -- how many ----------------------------------------------------------------------------------------------------------
 
 
@@ -56,17 +49,17 @@ def test_the_size_comes_from_the_cores_and_the_server(postgres_url: str) -> None
             assert database._pools.writer.size == 2
 
 
-def test_no_more_connections_than_asked_for(engine_url: str) -> None:
-    with Database.open(engine_url, pool_size=3, busy_timeout=0.0) as database:
+def test_no_more_connections_than_asked_for(database_url: str) -> None:
+    with Database.open(database_url, pool_size=3, busy_timeout=0.0) as database:
         with database.reading(), database.reading(), database.reading(), pytest.raises(PoolExhausted):
             database.fetch("SELECT 1")
         assert database.fetch("SELECT 1") == [(1,)]
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.0, True, "3"])
-def test_a_size_that_is_none_is_refused(engine_url: str, size: object) -> None:
+def test_a_size_that_is_none_is_refused(database_url: str, size: object) -> None:
     with pytest.raises(InvalidInput, match="pool_size"):
-        Database.open(engine_url, pool_size=size)  # type: ignore[arg-type]
+        Database.open(database_url, pool_size=size)  # type: ignore[arg-type]
 
 
 # -- none is free ------------------------------------------------------------------------------------------------------
@@ -92,9 +85,9 @@ def held_by_a_thread(database: Database) -> Iterator[None]:
         thread.join()
 
 
-def test_exhaustion_tells_the_figures_and_who_holds_what(engine_url: str) -> None:
+def test_exhaustion_tells_the_figures_and_who_holds_what(database_url: str) -> None:
     with (
-        Database.open(engine_url, pool_size=1, busy_timeout=0.3) as database,
+        Database.open(database_url, pool_size=1, busy_timeout=0.3) as database,
         held_by_a_thread(database),
         ThreadPoolExecutor(3) as threads,
     ):
@@ -112,9 +105,9 @@ def test_exhaustion_tells_the_figures_and_who_holds_what(engine_url: str) -> Non
     )
 
 
-def test_a_thread_that_waits_for_itself_is_told_so(engine_url: str) -> None:
+def test_a_thread_that_waits_for_itself_is_told_so(database_url: str) -> None:
     with (
-        Database.open(engine_url, pool_size=1, busy_timeout=0.0) as database,
+        Database.open(database_url, pool_size=1, busy_timeout=0.0) as database,
         database.reading(),
         pytest.raises(PoolExhausted, match=r"held for 0\.0 s by this thread, now at test_pools\.py"),
     ):

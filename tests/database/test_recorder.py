@@ -15,9 +15,9 @@ from perflab.errors import LifecycleError
 
 
 @pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
-def db(request: pytest.FixtureRequest, database_url: str) -> Iterator[Database]:
+def db(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[Database]:
     urls: dict[str, Callable[[], str]] = {
-        "sqlite file": lambda: database_url,
+        "sqlite file": lambda: sqlite_url,
         "sqlite in memory": lambda: "sqlite://",
         "postgresql": lambda: str(request.getfixturevalue("postgres_url")),
     }

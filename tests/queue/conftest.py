@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
-from pathlib import Path
 from random import Random
 from types import SimpleNamespace
 
@@ -24,18 +23,6 @@ Handler = Callable[[Job], object]
 A_MINUTE = 60.0
 
 
-# -- engines -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """On each engine in turn."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.db'}"
-    url: str = request.getfixturevalue("empty_postgresql")()
-    return url
-
-
 # -- queues ------------------------------------------------------------------------------------------------------------
 
 
@@ -46,9 +33,13 @@ def clock() -> SimpleNamespace:
 
 
 @pytest.fixture(params=["sqlite file", "sqlite in memory", "postgresql"])
-def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    urls = {"sqlite file": f"sqlite:///{tmp_path / 'queue.db'}", "sqlite in memory": "sqlite://"}
-    with Database.open(urls.get(request.param) or request.getfixturevalue("empty_postgresql")()) as opened:
+def db(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[Database]:
+    """Kept in each way."""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgres_databases").perflab()
+    else:
+        url = sqlite_url if request.param == "sqlite file" else "sqlite://"
+    with Database.open(url) as opened:
         opened.create_schema()
         yield opened
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from perflab.database.database import Database
 from perflab.database.statements import load_statements
+from tests.postgres_databases import PostgresDatabases
 
 JOBS = 20_000
 BATCH = 100
@@ -59,8 +60,8 @@ IN_INDEX_ORDER = ("promote", "claim", "redrive", "dead_jobs", "rescue_expired", 
 
 
 @pytest.fixture(scope="module")
-def database(empty_postgresql: Callable[[], str]) -> Iterator[Database]:
-    with Database.open(empty_postgresql()) as opened:
+def database(postgres_databases: PostgresDatabases) -> Iterator[Database]:
+    with Database.open(postgres_databases.perflab()) as opened:
         yield opened
 
 

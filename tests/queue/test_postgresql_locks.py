@@ -17,6 +17,7 @@ from perflab.database.database import Database
 from perflab.errors import RejectedRow, TransientError
 from perflab.queue.job import Job, NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
+from tests.postgres_databases import PostgresDatabases
 
 Queue = PriorityQueue[int, bool]
 A_MINUTE = 60.0
@@ -24,8 +25,8 @@ A_MINUTE = 60.0
 
 
 @pytest.fixture
-def db(empty_postgresql: Callable[[], str]) -> Iterator[Database]:
-    with Database.open(empty_postgresql(), busy_timeout=A_MINUTE) as opened:
+def db(postgres_databases: PostgresDatabases) -> Iterator[Database]:
+    with Database.open(postgres_databases.perflab(), busy_timeout=A_MINUTE) as opened:
         yield opened
 
 

@@ -21,6 +21,7 @@ from perflab.database.database import Database
 from perflab.queue.backoff import Backoff
 from perflab.queue.job import TRANSITIONS, Job, JobState, NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
+from tests.postgres_databases import PostgresDatabases
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEPS = {(step.source, step.operation, step.target) for step in TRANSITIONS}
@@ -318,5 +319,5 @@ def test_on_sqlite(tmp_path: Path) -> None:
     check(empty_database)
 
 
-def test_on_postgresql(empty_postgresql: Callable[[], str]) -> None:
-    check(empty_postgresql)
+def test_on_postgresql(postgres_databases: PostgresDatabases) -> None:
+    check(postgres_databases.perflab)

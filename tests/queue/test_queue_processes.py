@@ -111,10 +111,10 @@ def end(process: subprocess.Popen[str]) -> int:
         "after the acknowledgement is committed",
     ],
 )
-def test_no_job_is_lost_when_a_worker_is_killed(database: Database, database_url: str, step: str) -> None:
+def test_no_job_is_lost_when_a_worker_is_killed(database: Database, perflab_url: str, step: str) -> None:
     queue: Queue = PriorityQueue(database)
     queue.bulk_enqueue(NewJob(number) for number in range(30))
-    assert end(start(DIE, database_url, step)) == -signal.SIGKILL
+    assert end(start(DIE, perflab_url, step)) == -signal.SIGKILL
 
     if database.engine_name == "sqlite":
         assert database.fetch("PRAGMA integrity_check") == [("ok",)]
@@ -136,10 +136,10 @@ def test_no_job_is_lost_when_a_worker_is_killed(database: Database, database_url
     assert queue.counts() == QueueCounts(scheduled=0, ready=0, running=0, dead=0)
 
 
-def test_processes_never_get_the_same_job(database: Database, database_url: str) -> None:
+def test_processes_never_get_the_same_job(database: Database, perflab_url: str) -> None:
     queue: Queue = PriorityQueue(database)
     ids = queue.bulk_enqueue(NewJob(number) for number in range(2_000))
-    processes = [start(CLAIM_MOST, database_url) for _ in range(2)]
+    processes = [start(CLAIM_MOST, perflab_url) for _ in range(2)]
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")
@@ -150,10 +150,10 @@ def test_processes_never_get_the_same_job(database: Database, database_url: str)
     assert min(map(len, claimed)) > 0
 
 
-def test_sigterm_ends_a_worker_in_order(database: Database, database_url: str) -> None:
+def test_sigterm_ends_a_worker_in_order(database: Database, perflab_url: str) -> None:
     queue: Queue = PriorityQueue(database)
     queue.bulk_enqueue([NewJob("first"), *(NewJob("x") for _ in range(99))])
-    process = start(WORK, database_url)
+    process = start(WORK, perflab_url)
     assert said(process) == "started"
     process.send_signal(signal.SIGTERM)
     report = said(process)
@@ -164,10 +164,10 @@ def test_sigterm_ends_a_worker_in_order(database: Database, database_url: str) -
     assert all(job.max_attempts - job.attempt == 4 for job in queue.claim()), "the release costs no attempt"
 
 
-def test_a_second_signal_gives_running_jobs_back_at_once(database: Database, database_url: str) -> None:
+def test_a_second_signal_gives_running_jobs_back_at_once(database: Database, perflab_url: str) -> None:
     queue: Queue = PriorityQueue(database)
     queue.bulk_enqueue(NewJob(number) for number in range(10))
-    process = start(WORK_FOR_EVER, database_url)
+    process = start(WORK_FOR_EVER, perflab_url)
     assert said(process) == "started"
     process.send_signal(signal.SIGTERM)
     process.send_signal(signal.SIGINT)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -17,6 +16,7 @@ from perflab.scheduler.engine import ABSENT, IngestRow
 from perflab.scheduler.ingest_fold import NetIngest, fold_ingest_rows
 from perflab.scheduler.scheduler import Scheduler
 from perflab.scheduler.watch import IngestState, Watch
+from tests.postgres_databases import PostgresDatabases
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 NOW = 7
@@ -39,12 +39,12 @@ batches = st.lists(st.lists(successes | errors, min_size=1, max_size=12), min_si
 
 @pytest.fixture(scope="module")
 def both(
-    new_postgresql_database: Callable[[], AbstractContextManager[str]],
+    postgres_databases: PostgresDatabases,
 ) -> Iterator[tuple[SimpleNamespace, list[Scheduler]]]:
     """A clock, and a scheduler on each engine that goes by it."""
     clock = SimpleNamespace(now=START)
     with (
-        new_postgresql_database() as url,
+        postgres_databases.new() as url,
         Database.open(url) as postgresql,
         Database.open("sqlite://") as sqlite,
     ):

@@ -30,7 +30,7 @@ with Database.open(sys.argv[1], busy_timeout=60.0) as database:
 
 
 def test_two_processes_enqueue_each_slot_once(
-    database: Database, database_url: str, scheduler: Scheduler, finish_jobs: Callable[[], list[dict[str, Any]]]
+    database: Database, perflab_url: str, scheduler: Scheduler, finish_jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
     """Both tick at the same time of the same clock, 500 times; their jobs are finished in between."""
     ticks, step = 500, timedelta(seconds=1)
@@ -40,7 +40,7 @@ def test_two_processes_enqueue_each_slot_once(
 
     tickers = [
         subprocess.Popen(
-            [sys.executable, "-c", TICKER, database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", TICKER, perflab_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for _ in range(2)
     ]

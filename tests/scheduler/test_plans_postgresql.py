@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from perflab.database.database import Database
 from perflab.database.statements import load_statements
 from perflab.scheduler.scheduler import Scheduler
 from perflab.scheduler.watch import IngestState, Watch
+from tests.postgres_databases import PostgresDatabases
 
 MANY = [f"watch-{n}" for n in range(1_000)]
 WATCHES = {
@@ -55,10 +55,8 @@ SORTS_ITS_BATCH = {"add_watches", "update_ingest_states"}
 
 
 @pytest.fixture(scope="module", params=["before ANALYZE", "after ANALYZE", "after ANALYZE when all were due"])
-def large(
-    request: pytest.FixtureRequest, new_postgresql_database: Callable[[], AbstractContextManager[str]]
-) -> Iterator[Database]:
-    with new_postgresql_database() as url, Database.open(url) as database:
+def large(request: pytest.FixtureRequest, postgres_databases: PostgresDatabases) -> Iterator[Database]:
+    with postgres_databases.new() as url, Database.open(url) as database:
         with database.driver_transaction() as connection:
             for table in ("perflab_watches", "perflab_ingest_states", "perflab_jobs"):
                 connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")

@@ -42,8 +42,13 @@ with Database.open(sys.argv[1], busy_timeout=60.0) as database:
 
 
 @pytest.fixture
-def database(postgresql_url: str) -> Iterator[Database]:
-    with Database.open(postgresql_url, busy_timeout=60.0) as opened:
+def engine() -> str:
+    return "postgresql"
+
+
+@pytest.fixture
+def database(perflab_url: str) -> Iterator[Database]:
+    with Database.open(perflab_url, busy_timeout=60.0) as opened:
         yield opened
 
 
@@ -81,9 +86,9 @@ def in_thread(call: Callable[[], Any]) -> Future[Any]:
 
 
 def test_two_processes_that_upsert_shuffled_overlapping_names_do_not_deadlock(
-    scheduler: Scheduler, postgresql_url: str, start_python: Callable[..., Any]
+    scheduler: Scheduler, perflab_url: str, start_python: Callable[..., Any]
 ) -> None:
-    processes = [start_python(UPSERTER, postgresql_url, seed) for seed in (1, 2)]
+    processes = [start_python(UPSERTER, perflab_url, seed) for seed in (1, 2)]
     assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
     for process in processes:
         process.stdin.write("go\n")
@@ -123,16 +128,16 @@ def test_calls_of_all_kinds_do_not_deadlock(scheduler: Scheduler, kinds: tuple[s
 
 
 def test_a_watch_that_is_being_removed_is_unknown_to_its_ingest(
-    database: Database, scheduler: Scheduler, postgresql_url: str
+    database: Database, scheduler: Scheduler, perflab_url: str
 ) -> None:
     """Without its lock, the state would refer to a watch that is gone, and the whole batch would be refused."""
     scheduler.add_watches_bulk([Watch("a", 60.0), Watch("b", 60.0)])
-    with another_session(postgresql_url) as other:
+    with another_session(perflab_url) as other:
         other.execute("DELETE FROM perflab_watches WHERE name = 'a'")
         update = in_thread(
             lambda: scheduler.update_ingest_states_bulk([IngestState("b", cursor="1"), IngestState("a", cursor="1")])
         )
-        wait_until_blocked(postgresql_url)
+        wait_until_blocked(perflab_url)
         other.commit()
     assert update.result(timeout=60) == [True, False]
     assert set(scheduler.ingest_states()) == {"b"}
@@ -142,12 +147,12 @@ def test_a_watch_that_is_being_removed_is_unknown_to_its_ingest(
 
 
 def test_a_tick_does_not_wait_for_a_watch_that_somebody_holds(
-    scheduler: Scheduler, postgresql_url: str, clock: SimpleNamespace, finish_jobs: Callable[[], list[dict[str, Any]]]
+    scheduler: Scheduler, perflab_url: str, clock: SimpleNamespace, finish_jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
     scheduler.add_watches_bulk(
         [Watch("held", 60.0), Watch("held cron", cron="* * * * *", start_at=NEW_YEAR), Watch("free", 60.0)]
     )
-    with another_session(postgresql_url) as other:
+    with another_session(perflab_url) as other:
         other.execute("UPDATE perflab_watches SET priority = 1 WHERE name LIKE 'held%'")
         first = scheduler.tick()
     second = scheduler.tick()
@@ -157,12 +162,12 @@ def test_a_tick_does_not_wait_for_a_watch_that_somebody_holds(
     assert [job["watch"] for job in finish_jobs()] == ["free", "held", "held cron"]
 
 
-def test_a_tick_lets_ingests_pass_and_they_let_it_pass(scheduler: Scheduler, postgresql_url: str) -> None:
+def test_a_tick_lets_ingests_pass_and_they_let_it_pass(scheduler: Scheduler, perflab_url: str) -> None:
     scheduler.add_watch("a", 60.0)
-    with another_session(postgresql_url) as other:
+    with another_session(perflab_url) as other:
         other.execute("SELECT FROM perflab_watches FOR KEY SHARE")  # what an ingest holds
         assert scheduler.tick().enqueued == 1
-    with another_session(postgresql_url) as other:
+    with another_session(perflab_url) as other:
         other.execute("SELECT FROM perflab_watches FOR NO KEY UPDATE")  # what a tick holds
         assert scheduler.update_ingest_state("a", cursor="1") is True
 
@@ -221,12 +226,12 @@ def test_a_cron_watch_that_another_tick_takes_between_the_two_exchanges_fires_on
 
 
 def test_what_a_tick_had_enqueued_stays_when_its_cron_watches_fail(
-    scheduler: Scheduler, database: Database, postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+    scheduler: Scheduler, database: Database, perflab_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scheduler.add_watches_bulk([Watch("cron", cron="0 * * * *", start_at=NEW_YEAR), Watch("interval", 60.0)])
 
     def cut(_crons: list[DueCron], _now: int) -> list[NextSlot]:
-        with psycopg.connect(postgresql_url, autocommit=True) as other:
+        with psycopg.connect(perflab_url, autocommit=True) as other:
             other.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -244,11 +249,11 @@ def test_what_a_tick_had_enqueued_stays_when_its_cron_watches_fail(
     assert (scheduler.metrics().failures, scheduler.metrics().enqueued) == (1, 1)
 
 
-def test_failures_of_the_server_are_typed_and_counted(postgresql_url: str) -> None:
-    with Database.open(postgresql_url, busy_timeout=0.01) as database:
+def test_failures_of_the_server_are_typed_and_counted(perflab_url: str) -> None:
+    with Database.open(perflab_url, busy_timeout=0.01) as database:
         scheduler = Scheduler(database, "ingest")
         scheduler.add_watch("a", 60.0)
-        with another_session(postgresql_url) as other:
+        with another_session(perflab_url) as other:
             other.execute("LOCK TABLE perflab_watches IN EXCLUSIVE MODE")
             with pytest.raises(TransientError, match=r"(?s)a tick failed: .*lock timeout.*try again later"):
                 scheduler.tick()

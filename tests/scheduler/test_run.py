@@ -113,8 +113,8 @@ def test_a_failure_that_passes_is_logged_and_tried_again(tmp_path: Path, caplog:
         assert (scheduler.metrics().failures, scheduler.metrics().enqueued) == (3, 1)
 
 
-def test_other_failures_end_it(empty_database_url: str) -> None:
-    with Database.open(empty_database_url) as empty, pytest.raises(StatementError):
+def test_other_failures_end_it(database_url: str) -> None:
+    with Database.open(database_url) as empty, pytest.raises(StatementError):
         Scheduler(empty, "ingest").run(stop=Stop(after=9))
 
 

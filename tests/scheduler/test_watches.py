@@ -255,6 +255,6 @@ def test_a_queue_of_another_database_is_refused(database: Database) -> None:
         Scheduler(database, PriorityQueue(other, "mine"))
 
 
-def test_without_a_schema(empty_database_url: str) -> None:
-    with Database.open(empty_database_url) as empty, pytest.raises(StatementError, match="create_schema"):
+def test_without_a_schema(database_url: str) -> None:
+    with Database.open(database_url) as empty, pytest.raises(StatementError, match="create_schema"):
         Scheduler(empty, "ingest").add_watch("a", 60.0)

@@ -44,8 +44,8 @@ NAMES = st.one_of(st.none(), st.text("ä'%s\\\"", max_size=3))
 
 
 @pytest.fixture
-def database(each_engine_url: str) -> Iterator[Database]:
-    with Database.open(each_engine_url) as opened:
+def database(database_url: str) -> Iterator[Database]:
+    with Database.open(database_url) as opened:
         with opened.transaction() as connection:
             ITEM.create(connection)
         yield opened

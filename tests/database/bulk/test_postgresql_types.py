@@ -87,8 +87,8 @@ TYPES: dict[str, tuple[Any, list[Any]]] = {
 
 
 @pytest.fixture
-def database(bare_postgresql: Any) -> Iterator[Database]:
-    with Database.open(bare_postgresql()) as opened:
+def database(postgres_url: str) -> Iterator[Database]:
+    with Database.open(postgres_url) as opened:
         yield opened
 
 
