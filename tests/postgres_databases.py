@@ -60,7 +60,7 @@ _EMPTY = """
 
 _SHAPE = """
     SELECT array_agg(concat(c.oid::regclass, c.relkind, c.relnatts, c.relchecks, c.relhasrules, c.reloptions)
-                     ORDER BY c.relname)
+                     ORDER BY c.relname), (SELECT array_agg(version_num) FROM perflab_schema)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
 """
 

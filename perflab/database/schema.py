@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SCHEMA_REVISION = "0006"
 """The newest revision in `migrations/versions`; a test holds the two together."""
+MIGRATION_LOCK = int.from_bytes(b"perflab")
+"""The key of an advisory lock of PostgreSQL; programs choose theirs freely and should not meet."""
 MIGRATIONS = str(Path(__file__).parent / "migrations")
 VERSION_TABLE = "perflab_schema"
 """Not Alembic's default name, so that perflab can live in a database that has migrations of its own."""
@@ -50,6 +52,10 @@ def upgrade(database: Database) -> str | None:
     """
     with database.transaction() as connection, TypedErrors("creating perflab's tables"):
         revision = current_revision(connection)
+        if revision != SCHEMA_REVISION and connection.dialect.name == "postgresql":
+            # SQLite has one writer; here others may be about to create them too. The lock goes with the transaction.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            revision = current_revision(connection)
         if revision == SCHEMA_REVISION:
             return revision
         from alembic import command  # noqa: PLC0415  # slow to import, and needed only when something is missing

@@ -47,9 +47,9 @@ def url_of_each(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def db(database_url: str, table: Table) -> Iterator[Database]:
+def db(perflab_url: str, table: Table) -> Iterator[Database]:
     """A database with the table; a busy file is an error at once, so that retries are the batcher's."""
-    with Database.open(database_url, busy_timeout=0.0) as opened:
+    with Database.open(perflab_url, busy_timeout=0.0) as opened:
         with opened.transaction() as connection:
             table.create(connection)
         yield opened

@@ -17,6 +17,11 @@ ROWS = 500
 
 
 @pytest.fixture
+def engine() -> str:
+    return "sqlite"
+
+
+@pytest.fixture
 def closed_file(plain: Database, table: Table, tmp_path: Path) -> Path:
     """A database of many pages, closed, so that all of it stands in one file."""
     plain.apply(CoreWrite(insert(table), plain.dialect), [{"name": f"{number} {'x' * 200}"} for number in range(ROWS)])

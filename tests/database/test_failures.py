@@ -31,6 +31,11 @@ from tests.database.sqlite_of import sqlite_of
 Provoke = Callable[[Database, str], object]
 
 
+@pytest.fixture
+def engine() -> str:
+    return "sqlite"
+
+
 def run(database: Database, sql: str, parameters: Any = ()) -> None:
     with database.driver_transaction() as connection:
         connection.execute(sql, parameters)

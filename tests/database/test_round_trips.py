@@ -15,6 +15,11 @@ from perflab.database.sqlite import SQLiteConnection
 from tests.database.sqlite_of import sqlite_of
 
 
+@pytest.fixture
+def engine() -> str:
+    return "sqlite"
+
+
 @contextmanager
 def statements_seen(database: Database) -> Iterator[list[str]]:
     """What SQLite's own trace reports on all connections. It reports `executemany` once for each row."""
