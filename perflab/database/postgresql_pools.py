@@ -102,7 +102,8 @@ class Connector:
         # An automatic PREPARE would be one more round trip at the sixth execution, and a name that poolers do not know;
         # and where a pipeline fails before it, psycopg would go on to use a name that the server does not know.
         self._options = {**DEFAULTS, **options, "autocommit": True, "prepare_threshold": None}
-        self._settings = {"lock_timeout": str(round(settings.busy_timeout * 1_000))}
+        milliseconds = max(1, round(settings.busy_timeout * 1_000))  # 0 would be without a bound
+        self._settings = {"lock_timeout": str(milliseconds)}
         if settings.durability == "full":
             self._settings["synchronous_commit"] = "on"
 

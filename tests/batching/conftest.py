@@ -23,6 +23,7 @@ from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.errors import InvalidInput
 from perflab.events import Event, FlushCompleted
+from tests.engines import placeholder
 
 PATIENCE_SECONDS = 60.0
 """For waits on something that must happen: long enough for any machine, and nothing that a passing test waits for."""
@@ -48,7 +49,7 @@ def url_of_each(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def db(perflab_url: str, table: Table) -> Iterator[Database]:
-    """A database with the table; a busy file is an error at once, so that retries are the batcher's."""
+    """A database with the table; a busy one is an error at once, so that retries are the batcher's."""
     with Database.open(perflab_url, busy_timeout=0.0) as opened:
         with opened.transaction() as connection:
             table.create(connection)
@@ -93,7 +94,7 @@ class Append:
 
     def apply(self, connection: DriverConnection, rows: Sequence[int]) -> list[int]:
         self.applied.append(list(rows))
-        connection.executemany("INSERT INTO sample (n) VALUES (?)", [(row,) for row in rows])
+        connection.executemany(f"INSERT INTO sample (n) VALUES ({placeholder(connection)})", [(row,) for row in rows])
         return [10 * row for row in rows]
 
 
@@ -126,28 +127,25 @@ def gate() -> Iterator[Gate]:
 
 
 class Lock:
-    """Another connection, which holds the file's write lock, or the table on a server."""
+    """Another connection that holds what every write needs: the file's write lock, or the table's."""
 
-    def __init__(self, db: Database) -> None:
-        if db.engine_name == "sqlite":
-            self._connection: Any = sqlite3.connect(
-                make_url(db.url).database or "", isolation_level=None, check_same_thread=False
-            )
-            self._statements = ["BEGIN IMMEDIATE"]
-        else:
-            self._connection = psycopg.connect(db.url, autocommit=True)
-            self._statements = ["BEGIN", "LOCK TABLE sample IN EXCLUSIVE MODE"]
+    def __init__(self, url: str) -> None:
+        self._is_sqlite = url.startswith("sqlite")
+        self._connection: Any = (
+            sqlite3.connect(str(make_url(url).database), isolation_level=None, check_same_thread=False)
+            if self._is_sqlite
+            else psycopg.connect(url, autocommit=True)
+        )
         self._is_held = False
 
     def hold(self) -> None:
-        for statement in self._statements:
-            self._connection.execute(statement)
+        self._connection.execute("BEGIN IMMEDIATE" if self._is_sqlite else "BEGIN; LOCK TABLE sample IN SHARE MODE")
         self._is_held = True
 
     def release(self) -> None:
         if self._is_held:
             self._connection.execute("ROLLBACK")
-            self._is_held = False
+        self._is_held = False
 
     def close(self) -> None:
         self.release()
@@ -155,8 +153,8 @@ class Lock:
 
 
 @pytest.fixture
-def lock(db: Database) -> Iterator[Lock]:
-    made = Lock(db)
+def lock(db: Database, perflab_url: str) -> Iterator[Lock]:
+    made = Lock(perflab_url)
     yield made
     made.close()
 
