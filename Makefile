@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
 
-.PHONY: help report notebook test lint types imports unit notebooks bench crossovers sweep reference format clean
+.PHONY: help report notebook test lint types imports unit pgbouncer notebooks bench crossovers sweep reference format clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,8 +30,16 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 # A file's tests stay together: what it has set up once serves all of them.
-unit: $(VENV)/.dev
+unit: $(VENV)/.dev pgbouncer
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# The tests run one of their own; the package's service is not to start. In CI its tests fail where it is missing.
+pgbouncer:
+	@PATH="$$PATH:/usr/sbin"; command -v pgbouncer >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+				apt-get install -qq --no-install-recommends pgbouncer >/dev/null; \
+		else echo "pgbouncer is not installed, so its tests are skipped: install it with your package manager"; fi; }
 
 # nbval runs each notebook as its reader would, from its own folder, at the smallest profile.
 notebooks: $(VENV)/.dev

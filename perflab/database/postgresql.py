@@ -97,13 +97,11 @@ class PostgresConnection(psycopg.Connection[Any]):
         self.begin_statement = "BEGIN"
         self._local_settings: str | None = None
         self._is_pipelined = False
-        self._process_id = os.getpid()
         self._hears = _listener(self.pgconn.socket)
         _OF_THIS_PROCESS.add(self)
 
     def __del__(self, *_arguments: Any) -> None:
-        if os.getpid() == self._process_id:  # that a parent's connection is open is no mistake of the child's
-            super().__del__()
+        """Psycopg would warn of an open one; one of a pool may live until the program ends, or its parent's does."""
 
     def set_up(self, settings: Mapping[str, str]) -> None:
         """Let these settings hold for every transaction: set once where the session is ours, else in each of them.

@@ -63,6 +63,12 @@ def rows(db: Database) -> Callable[[], list[int]]:
 
 
 @pytest.fixture
+def one_flush(db: Database) -> Callable[..., int]:
+    """The round trips of a flush: one on a server, and on SQLite one for each statement, BEGIN and COMMIT."""
+    return lambda statements=1: 2 + statements if db.engine_name == "sqlite" else 1
+
+
+@pytest.fixture
 def flushes(db: Database) -> list[FlushCompleted]:
     """Every flush that the batchers of the database report."""
     seen: list[FlushCompleted] = []
@@ -142,6 +148,16 @@ class Lock:
         self._connection.execute("BEGIN IMMEDIATE" if self._is_sqlite else "BEGIN; LOCK TABLE sample IN SHARE MODE")
         self._is_held = True
 
+    def hold_against(self, connection: Any) -> None:
+        """The same, and let the transaction on `connection` run into it."""
+        if self._is_sqlite:
+            connection.rollback()
+            self.hold()
+            connection.execute("BEGIN IMMEDIATE")
+        else:
+            self.hold()
+            connection.execute("INSERT INTO sample (n) VALUES (-1)")
+
     def release(self) -> None:
         if self._is_held:
             self._connection.execute("ROLLBACK")
@@ -153,8 +169,8 @@ class Lock:
 
 
 @pytest.fixture
-def lock(db: Database, perflab_url: str) -> Iterator[Lock]:
-    made = Lock(perflab_url)
+def lock(db: Database) -> Iterator[Lock]:
+    made = Lock(db.url)
     yield made
     made.close()
 

@@ -249,9 +249,7 @@ def test_what_comes_back_after_close_gave_up_is_not_tried_again(
         def apply(self, connection: Any, rows: Any) -> Any:
             self.entered.set()
             assert self.opened.wait(PATIENCE_SECONDS)
-            connection.rollback()
-            lock.hold()
-            connection.execute("BEGIN IMMEDIATE")
+            lock.hold_against(connection)
 
     async def main() -> None:
         busy = Busy()

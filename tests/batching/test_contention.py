@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from sqlalchemy import Table
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects import postgresql, sqlite
 
 from perflab.batching.batcher import RequestBatcher
 from perflab.batching.drain_report import DrainReport
@@ -21,17 +21,17 @@ PATIENCE_SECONDS = 60.0
 
 
 def test_upserts_of_the_same_keys_in_another_order_never_lock_each_other_out(
-    db: Database, database_url: str, table: Table
+    db: Database, perflab_url: str, table: Table
 ) -> None:
-    """Two connections to one file: one writer at a time, and the other tries again."""
-    statement = insert(table)
+    """On SQLite, one writer at a time, and the other tries again; a server locks rows."""
+    statement = (sqlite.insert if db.engine_name == "sqlite" else postgresql.insert)(table)
     upsert = statement.on_conflict_do_update(index_elements=["id"], set_={"n": statement.excluded.n})
     retry = RetryPolicy(base_seconds=0.001, cap_seconds=0.02, delivery_timeout=PATIENCE_SECONDS)
 
     def write(seed: int) -> DrainReport:
         keys = list(range(60))
         Random(seed).shuffle(keys)
-        with Database.open(database_url, busy_timeout=0.0) as own:
+        with Database.open(perflab_url, busy_timeout=0.0) as own:
             batcher = RequestBatcher(own, 7, 3600.0, retry=retry)
             for key in keys:
                 batcher.submit(upsert, {"id": key, "n": 1_000 * seed + key})
@@ -63,8 +63,8 @@ WRITE = """
 """
 
 
-def test_processes_share_a_file(db: Database, database_url: str, start_python: StartPython) -> None:
-    writers = [start_python(WRITE, database_url, start) for start in (1_000, 2_000, 3_000)]
+def test_processes_share_a_database(db: Database, perflab_url: str, start_python: StartPython) -> None:
+    writers = [start_python(WRITE, perflab_url, start) for start in (1_000, 2_000, 3_000)]
     for writer in writers:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"

@@ -32,7 +32,7 @@ def db(
 ) -> Iterator[Database]:
     """On each engine, and in each of its forms; a lock is waited for as shortly as the engine can."""
     on_file = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'test.db'}" if on_file else request.getfixturevalue("bare_postgresql")()
+    url = f"sqlite:///{tmp_path / 'test.db'}" if on_file else request.getfixturevalue("postgres_url")
     if request.param == "postgresql by COPY":
         monkeypatch.setattr("perflab.database.bulk.postgresql.COPY_FROM_ROWS", 1)
         monkeypatch.setattr("perflab.database.bulk.postgresql.STAGING_FROM_ROWS", 1)

@@ -54,6 +54,11 @@ COPY_DONE = AfterMessages(1, "c")
 ROWS = [{"id": n, "name": f"row {n}"} for n in range(2_000)]
 
 
+@pytest.fixture
+def engine() -> str:
+    return "postgresql"
+
+
 class Colour(Enum):
     RED = 1
     BLUE = 2
@@ -154,9 +159,9 @@ TYPES: dict[str, tuple[Any, list[Any]]] = {
 
 
 @pytest.fixture
-def typed(bare_postgresql: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+def typed(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     monkeypatch.setattr(postgresql, "COPY_FROM_ROWS", 2)
-    with Database.open(bare_postgresql()) as opened:
+    with Database.open(postgres_url) as opened:
         yield opened
 
 

@@ -190,9 +190,10 @@ INTERRUPT_IN_A_BATCH = """
         def size_bytes(self, item):
             return 8
         def apply(self, connection, rows):
-            connection.execute("INSERT INTO sample (n) VALUES (?)", (rows[0],))
+            connection.execute(f"INSERT INTO sample (n) VALUES ({rows[0]})")
             os.kill(os.getpid(), signal.SIGINT)
-            connection.executemany("INSERT INTO sample (n) VALUES (?)", [(row,) for row in rows[1:]])
+            for row in rows[1:]:
+                connection.execute(f"INSERT INTO sample (n) VALUES ({row})")
             return rows
 
     with Database.open(sys.argv[1]) as database:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Column, Integer, Table, bindparam, delete, insert, update
 
@@ -62,8 +64,8 @@ def test_a_poison_row_fails_alone(
     shell.flush()
     error = handles[position].error()
     assert type(error) is RejectedRow
-    assert "append failed: CHECK constraint failed" in str(error)
-    assert isinstance(error.__cause__, sqlite3.IntegrityError)
+    assert re.search("append failed: .*check constraint", str(error), re.IGNORECASE)
+    assert isinstance(error.__cause__, sqlite3.IntegrityError | psycopg.errors.CheckViolation)
     good = [n for n in items if n != 13]
     assert [handle.result() for handle in handles if handle is not handles[position]] == [10 * n for n in good]
     assert rows() == good
@@ -72,7 +74,7 @@ def test_a_poison_row_fails_alone(
 
 
 def test_a_refused_item_fails_alone_and_costs_no_attempt(
-    make_shell: MakeShell, append: Any, rows: Rows, flushes: list[FlushCompleted]
+    make_shell: MakeShell, append: Any, rows: Rows, flushes: list[FlushCompleted], one_flush: Any
 ) -> None:
     shell = make_shell()
     handles = shell.submit_all(append, [1, -5, 2])
@@ -80,14 +82,14 @@ def test_a_refused_item_fails_alone_and_costs_no_attempt(
     assert [handles[0].result(), handles[2].result()] == [10, 20]
     assert isinstance(handles[1].error(), InvalidInput)
     assert rows() == [1, 2]
-    assert [flush.round_trips for flush in flushes] == [3]
+    assert [flush.round_trips for flush in flushes] == [one_flush()]
 
 
 def test_a_duplicate_key_fails_and_the_first_stays(make_shell: MakeShell, table: Table, rows: Rows) -> None:
     shell = make_shell()
     handles = shell.submit_all(insert(table), [{"n": 1}, {"n": 2}, {"n": 1}, {"n": 3}])
     shell.flush()
-    assert "UNIQUE constraint failed" in str(handles[2].error())
+    assert "unique constraint" in str(handles[2].error()).lower()
     assert rows() == [1, 2, 3]
 
 
@@ -190,25 +192,29 @@ def test_round_trips_are_those_of_the_database(make_shell: MakeShell, db: Databa
 
 @pytest.mark.parametrize("returning", [False, True], ids=["", "returning"])
 def test_savings_are_against_one_transaction_for_each_item(
-    make_shell: MakeShell, table: Table, returning: bool
+    make_shell: MakeShell, table: Table, db: Database, one_flush: Any, returning: bool
 ) -> None:
     shell = make_shell()
     statement = insert(table).returning(table.c.id) if returning else insert(table)
     shell.submit_all(statement, [{"n": n} for n in range(10)])
     shell.flush()
-    assert shell.metrics().round_trips == 3
-    assert shell.metrics().round_trips_saved == 10 * 3 - 3
+    assert shell.metrics().round_trips == one_flush()
+    assert shell.metrics().round_trips_saved == 10 * db.round_trips_of_one - one_flush()
 
 
-def test_rows_of_mixed_columns_save_no_more_than_they_cost(make_shell: MakeShell, table: Table) -> None:
+def test_rows_of_mixed_columns_save_no_more_than_they_cost(
+    make_shell: MakeShell, table: Table, db: Database, one_flush: Any
+) -> None:
     shell = make_shell()
     shell.submit_all(insert(table), [{"n": n} if n % 2 else {"n": n, "name": "x"} for n in range(6)])
     shell.flush()
-    assert shell.metrics().round_trips == 2 + 6
-    assert shell.metrics().round_trips_saved == 6 * 3 - 8
+    assert shell.metrics().round_trips == one_flush(6)
+    assert shell.metrics().round_trips_saved == 6 * db.round_trips_of_one - one_flush(6)
 
 
-def test_savings_are_over_the_least_that_one_write_costs(make_shell: MakeShell, append: Any, db: Database) -> None:
+def test_savings_are_over_the_least_that_one_write_costs(
+    make_shell: MakeShell, append: Any, db: Database, one_flush: Any
+) -> None:
     write = append.apply
 
     def write_and_change(connection: Any, numbers: Sequence[int]) -> Any:
@@ -219,8 +225,8 @@ def test_savings_are_over_the_least_that_one_write_costs(make_shell: MakeShell, 
     shell = make_shell()
     shell.submit_all(append, range(5))
     shell.flush()
-    assert shell.metrics().round_trips == 4
-    assert shell.metrics().round_trips_saved == 5 * db.round_trips_of_one - 4
+    assert shell.metrics().round_trips == one_flush(2)
+    assert shell.metrics().round_trips_saved == 5 * db.round_trips_of_one - one_flush(2)
 
 
 # -- order, cancelling, listening --------------------------------------------------------------------------------------
@@ -239,13 +245,13 @@ def test_mixed_operations_keep_the_order_on_a_table(make_shell: MakeShell, table
 
 
 def test_equal_statements_of_different_submitters_share_one_statement(
-    make_shell: MakeShell, table: Table, flushes: list[FlushCompleted]
+    make_shell: MakeShell, table: Table, flushes: list[FlushCompleted], one_flush: Any
 ) -> None:
     shell = make_shell()
     for n in range(10):
         shell.submit(insert(table), {"n": n})
     shell.flush()
-    assert [flush.round_trips for flush in flushes] == [3]
+    assert [flush.round_trips for flush in flushes] == [one_flush()]
 
 
 def test_a_cancelled_item_is_not_written(

@@ -12,6 +12,7 @@ from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.aimd import AimdSizing
 from perflab.batching.sizing.cost_model import CostModelSizing
 from perflab.batching.sizing.policy import Demand, Explanation, Lesson, Observation, Surroundings, Target
+from perflab.database.sqlite import SQLiteConnection
 from perflab.errors import InvalidInput, RejectedRow
 from perflab.events import Cause, FlushCompleted
 
@@ -95,7 +96,9 @@ def test_a_policy_learns_what_is_too_much_and_nothing_from_retries(
             return item
 
         def apply(self, connection: Any, rows: Any) -> Any:
-            connection.executemany("INSERT INTO sample (name) VALUES (zeroblob(?))", [(row,) for row in rows])
+            for row in rows:
+                large = f"zeroblob({row})" if isinstance(connection, SQLiteConnection) else f"repeat('x', {row})"
+                connection.execute(f"INSERT INTO sample (name) VALUES ({large})")
             return rows
 
     script = Script(Target(100, 100, 3_600.0))
