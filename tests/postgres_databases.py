@@ -29,6 +29,7 @@ _REMOVE_ALL = """
             EXECUTE format('DROP SCHEMA %I CASCADE', name);
         END LOOP;
         CREATE SCHEMA public;
+        GRANT USAGE ON SCHEMA public TO PUBLIC;
         EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT -1', current_database());
         EXECUTE format('ALTER DATABASE %I RESET ALL', current_database());
     END $$
@@ -37,6 +38,7 @@ _EMPTY = """
     DO $$
     DECLARE found record;
     BEGIN
+        PERFORM set_config('session_replication_role', 'replica', true);  -- no foreign key tells in which order
         FOR found IN
             SELECT relname AS name, pg_relation_size(oid) AS size FROM pg_class
             WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'perflab_schema'
@@ -60,7 +62,7 @@ _EMPTY = """
 
 _SHAPE = """
     SELECT array_agg(concat(c.oid::regclass, c.relkind, c.relnatts, c.relchecks, c.relhasrules, c.reloptions)
-                     ORDER BY c.relname), (SELECT array_agg(version_num) FROM perflab_schema)
+                     ORDER BY c.relname)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
 """
 
@@ -110,7 +112,11 @@ class PostgresDatabases:
 
     def _shape_of_used(self) -> object:
         with psycopg.connect(self._server.database_url(USED)) as connection:
-            return connection.execute(_SHAPE.encode()).fetchone()
+            tables = connection.execute(_SHAPE.encode()).fetchone()
+            try:
+                return tables, connection.execute("SELECT version_num FROM perflab_schema").fetchall()
+            except psycopg.errors.UndefinedTable:
+                return None
 
     def _administer(self, statement: str) -> None:
         self._ensure_running()

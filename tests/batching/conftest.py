@@ -40,13 +40,6 @@ def table() -> Table:
     )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url_of_each(request: pytest.FixtureRequest) -> str:
-    """The URL of an empty database, on each engine."""
-    url: str = request.getfixturevalue("database_url" if request.param == "sqlite" else "postgres_url")
-    return url
-
-
 @pytest.fixture
 def db(perflab_url: str, table: Table) -> Iterator[Database]:
     """A database with the table; a busy one is an error at once, so that retries are the batcher's."""

@@ -128,9 +128,8 @@ class _Answer:
 
 
 @pytest.fixture
-def target(url_of_each: str, table: Table) -> Iterator[Database]:
-    with Database.open(url_of_each) as database:
-        database.create_schema()
+def target(perflab_url: str, table: Table) -> Iterator[Database]:
+    with Database.open(perflab_url) as database:
         with database.transaction() as connection:
             table.create(connection)
         yield database
@@ -218,6 +217,8 @@ def test_what_is_too_large_is_cut(target: Database) -> None:
 
 
 def test_without_the_schema_the_futures_still_fail(db: Database, append: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with db.driver_transaction() as connection:
+        connection.execute("DROP TABLE perflab_dead_letters")
     with RequestBatcher(db, dead_letters=DeadLetterTable(db)) as batcher:
         bad, good = batcher.submit(append, 13), batcher.submit(append, 1)
         assert isinstance(bad.exception(PATIENCE_SECONDS), RejectedRow)

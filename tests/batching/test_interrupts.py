@@ -151,11 +151,11 @@ WRITE_UNTIL_INTERRUPTED = """
 
 @pytest.mark.parametrize("kind", ["threads", "inline", "inserter"])
 def test_an_interrupt_leaves_every_batch_wholly_in_or_out(
-    url_of_each: str, start_python: StartPython, kind: str
+    database_url: str, start_python: StartPython, kind: str
 ) -> None:
-    with Database.open(url_of_each) as database, database.driver_transaction() as connection:
+    with Database.open(database_url) as database, database.driver_transaction() as connection:
         connection.execute("CREATE TABLE sample (n INTEGER PRIMARY KEY, batch INTEGER)")
-    process = start_python(WRITE_UNTIL_INTERRUPTED, url_of_each, kind)
+    process = start_python(WRITE_UNTIL_INTERRUPTED, database_url, kind)
     assert process.stdout is not None
     assert process.stdout.readline() == "running\n"
     process.send_signal(signal.SIGINT)
@@ -166,7 +166,7 @@ def test_an_interrupt_leaves_every_batch_wholly_in_or_out(
     assert lines[0] == ["interrupted"]
     _, _, failed, abandoned = lines[1]
     assert (failed, abandoned) == ("0", "0"), "no batch was written twice, and none was left"
-    with Database.open(url_of_each) as reopened:
+    with Database.open(database_url) as reopened:
         ((rows, last),) = reopened.fetch("SELECT count(*), max(n) FROM sample")
         assert rows == last + 1, "all items up to the last one"
         check_integrity(reopened)
@@ -247,11 +247,11 @@ KILLED = """
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_what_was_acknowledged_survives_a_kill(
-    url_of_each: str, start_python: StartPython, number: signal.Signals
+    database_url: str, start_python: StartPython, number: signal.Signals
 ) -> None:
-    with Database.open(url_of_each) as database, database.driver_transaction() as connection:
+    with Database.open(database_url) as database, database.driver_transaction() as connection:
         connection.execute("CREATE TABLE sample (n INTEGER PRIMARY KEY)")
-    process = start_python(KILLED, url_of_each)
+    process = start_python(KILLED, database_url)
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(30)]
     process.send_signal(number)
@@ -259,7 +259,7 @@ def test_what_was_acknowledged_survives_a_kill(
     assert process.returncode == -number
     acknowledged = int([*lines, *(line + "\n" for line in rest.splitlines())][-1])
     assert acknowledged >= 300
-    with Database.open(url_of_each) as reopened:
+    with Database.open(database_url) as reopened:
         ((rows, last),) = reopened.fetch("SELECT count(*), max(n) FROM sample")
         assert rows == last + 1 >= acknowledged
         check_integrity(reopened)

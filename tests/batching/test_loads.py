@@ -90,15 +90,15 @@ STATION = Table("station", MetaData(), Column("name", Text, primary_key=True), C
 
 
 @pytest.fixture
-def engine(each_engine_url: str) -> Iterator[Database]:
-    with Database.open(each_engine_url) as opened:
+def stations(database_url: str) -> Iterator[Database]:
+    with Database.open(database_url) as opened:
         with opened.transaction() as connection:
             STATION.create(connection)
         yield opened
 
 
-def test_both_engines(engine: Database) -> None:
-    with RequestBatcher(engine, flush_interval=3600.0) as batcher:
+def test_both_engines(stations: Database) -> None:
+    with RequestBatcher(stations, flush_interval=3600.0) as batcher:
         batcher.submit(insert(STATION), {"name": "JFK", "n": 1})
         found = [batcher.submit(load(STATION), name) for name in ("JFK", "EWR", "JFK")]
         batcher.flush()
@@ -111,9 +111,9 @@ def test_both_engines(engine: Database) -> None:
         assert changed.result().n == 2
 
 
-def test_both_engines_on_a_loop(engine: Database) -> None:
+def test_both_engines_on_a_loop(stations: Database) -> None:
     async def run() -> list[Any]:
-        async with AsyncRequestBatcher(engine) as batcher:
+        async with AsyncRequestBatcher(stations) as batcher:
             await batcher.submit(insert(STATION), {"name": "JFK", "n": 1})
             return await asyncio.gather(*(batcher.submit(load(STATION), name) for name in ("JFK", "EWR")))
 

@@ -22,6 +22,7 @@ from perflab.errors import DeliveryTimeout, RejectedRow
 from perflab.events import FlushCompleted, Outcome
 from tests.batching.conftest import PATIENCE_SECONDS
 from tests.database.sqlite_of import sqlite_of
+from tests.engines import on_sqlite
 
 MakeShell = Callable[..., Any]
 Rows = Callable[[], list[int]]
@@ -142,6 +143,7 @@ class Laborious:
         return rows
 
 
+@on_sqlite
 def test_an_interrupted_batch_is_cut_in_every_shell(
     make_shell: MakeShell, rows: Rows, flushes: list[FlushCompleted]
 ) -> None:
@@ -161,6 +163,7 @@ def test_an_interrupted_batch_is_cut_in_every_shell(
     assert shell.metrics().cut_batches == sum(flush.too_much for flush in flushes)
 
 
+@on_sqlite
 def test_an_item_that_is_too_much_alone_fails_with_its_deadline(make_shell: MakeShell, rows: Rows) -> None:
     laborious = Laborious(rows_in_time=0.01)
     shell = make_shell(retry=RetryPolicy(base_seconds=0.001, cap_seconds=0.002, delivery_timeout=0.05))

@@ -52,8 +52,8 @@ NOON = datetime(2013, 7, 4, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def database(each_engine_url: str) -> Iterator[Database]:
-    with Database.open(each_engine_url) as opened:
+def database(database_url: str) -> Iterator[Database]:
+    with Database.open(database_url) as opened:
         with opened.transaction() as connection:
             THING.create(connection)
             connection.execute(

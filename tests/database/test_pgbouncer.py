@@ -131,8 +131,8 @@ def transactions_of_yours(database: Database) -> None:
 
 def the_schema(database: Database) -> None:
     with database.transaction() as connection:
-        connection.execute(text("DROP TABLE perflab_ingest_states, perflab_watches, perflab_jobs, perflab_batches"))
-        connection.execute(text("DROP TABLE perflab_schema"))
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
     database.create_schema()
 
 

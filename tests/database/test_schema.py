@@ -121,10 +121,11 @@ def test_the_way_down_removes_everything_and_the_way_up_restores_it(database: Da
 
 def test_the_way_down_refuses_to_lose_compressed_payloads(database: Database) -> None:
     with database.driver_transaction() as connection:
+        frame = "x'00'" if database.engine_name == "sqlite" else "'\\x00'"
         connection.execute(
             "INSERT INTO perflab_watches"
             " (name, queue, priority, interval, timezone, next_due_at, enabled, payload, payload_zstd)"
-            " VALUES ('w', 'q', 0, 1, 'UTC', 0, 1, 'null', x'00')"
+            f" VALUES ('w', 'q', 0, 1, 'UTC', 0, '1', 'null', {frame})"
         )
     before = inventory(database)
     with pytest.raises(RuntimeError, match="perflab_watches has 1 compressed payloads"), database.transaction() as down:

@@ -38,9 +38,9 @@ EVERYTHING = Compression(threshold=0, least_saving=0.0)
 
 
 @pytest.fixture
-def compressing(database: Database, database_url: str) -> Iterator[Queue]:
+def compressing(database: Database, perflab_url: str) -> Iterator[Queue]:
     """A queue that compresses, beside a database that does not."""
-    with Database.open(database_url, compression=Compression()) as opened:
+    with Database.open(perflab_url, compression=Compression()) as opened:
         yield PriorityQueue(opened, "ingest")
 
 
@@ -53,11 +53,11 @@ def stored(queue: Queue) -> list[tuple[Any, ...]]:
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(PAYLOADS, min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_what_is_put_in_comes_out_unchanged(
-    database: Database, database_url: str, payloads: list[Any], rng: Random
+    database: Database, perflab_url: str, payloads: list[Any], rng: Random
 ) -> None:
     """Some jobs of a call are compressed and some are not. `repr` tells 1 from True and 0.0 from -0.0."""
     large = [[payload] * rng.choice([1, 100]) for payload in payloads]
-    with Database.open(database_url, compression=Compression(threshold=200, least_saving=0.0)) as opened:
+    with Database.open(perflab_url, compression=Compression(threshold=200, least_saving=0.0)) as opened:
         PriorityQueue(opened, "ingest").bulk_enqueue([NewJob(payload) for payload in large])
     queue = PriorityQueue(database, "ingest")
     jobs = queue.claim()
@@ -86,14 +86,14 @@ def test_single_and_batched_calls_compress_too(compressing: Queue) -> None:
     assert [job.payload for job in compressing.claim()] == [LARGE] * 2
 
 
-def test_jobs_outlive_every_change_of_the_setting(database: Database, database_url: str) -> None:
+def test_jobs_outlive_every_change_of_the_setting(database: Database, perflab_url: str) -> None:
     versions = [None, Compression(level=1), None, Compression(level=19), Compression(threshold=0)]
     for number, compression in enumerate(versions):
-        with Database.open(database_url, compression=compression) as opened:
+        with Database.open(perflab_url, compression=compression) as opened:
             PriorityQueue(opened, "ingest").enqueue(LARGE | {"number": number})
     assert [is_compressed for _, is_compressed in stored(PriorityQueue(database, "ingest"))] == [0, 1, 0, 1, 1]
     for compression in (None, Compression()):
-        with Database.open(database_url, compression=compression) as opened:
+        with Database.open(perflab_url, compression=compression) as opened:
             queue = PriorityQueue(opened, "ingest")
             jobs = queue.claim()
             assert [job.payload for job in jobs] == [LARGE | {"number": number} for number in range(len(versions))]
@@ -143,9 +143,9 @@ def test_a_damaged_payload_harms_its_own_job_alone(compressing: Queue, damaged: 
     assert compressing.counts().running == 2
 
 
-def test_a_damaged_payload_comes_again_while_it_has_attempts(database_url: str, clock: SimpleNamespace) -> None:
+def test_a_damaged_payload_comes_again_while_it_has_attempts(perflab_url: str, clock: SimpleNamespace) -> None:
     """The damage may be this worker's: its memory, its network, or an older version than the writer's."""
-    with Database.open(database_url, compression=Compression()) as opened:
+    with Database.open(perflab_url, compression=Compression()) as opened:
         opened.create_schema()
         queue: Queue = PriorityQueue(opened, "ingest", now=lambda: clock.now, rng=Random(1))
         job_id = queue.enqueue(LARGE)

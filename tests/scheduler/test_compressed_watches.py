@@ -20,8 +20,8 @@ LARGE = {"flights": ["UA1545", "Zürich", -0.0, 1e16] * 300}
 
 
 @pytest.fixture
-def compressing(database: Database, database_url: str, clock: SimpleNamespace) -> Iterator[Scheduler]:
-    with Database.open(database_url, compression=Compression()) as opened:
+def compressing(database: Database, perflab_url: str, clock: SimpleNamespace) -> Iterator[Scheduler]:
+    with Database.open(perflab_url, compression=Compression()) as opened:
         yield Scheduler(opened, "ingest", now=lambda: clock.now)
 
 

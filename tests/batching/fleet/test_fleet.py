@@ -36,9 +36,8 @@ def eventually(is_so: Callable[[], Any]) -> None:
 
 
 @pytest.fixture
-def db(each_engine_url: str) -> Iterator[Database]:
-    with Database.open(each_engine_url) as opened:
-        opened.create_schema()
+def db(perflab_url: str) -> Iterator[Database]:
+    with Database.open(perflab_url) as opened:
         with opened.transaction() as connection:
             TABLE.create(connection)
         yield opened
@@ -70,8 +69,8 @@ def test_bad_names_and_heartbeats_are_refused(db: Database) -> None:
         Fleet(db, "ingest").join(heartbeat=0.0)
 
 
-def test_without_the_schema_a_fleet_says_what_is_missing(each_engine_url: str) -> None:
-    with Database.open(each_engine_url) as db, pytest.raises(StatementError, match="perflab_fleets"):
+def test_without_the_schema_a_fleet_says_what_is_missing(database_url: str) -> None:
+    with Database.open(database_url) as db, pytest.raises(StatementError, match="perflab_fleets"):
         Fleet(db, "ingest")
 
 
@@ -195,8 +194,8 @@ class TestSlots:
     """What only PostgreSQL needs: on SQLite the file has one writer."""
 
     @pytest.fixture
-    def url(self, bare_postgresql: Callable[[], str]) -> str:
-        return bare_postgresql()
+    def url(self, postgres_url: str) -> str:
+        return postgres_url
 
     @pytest.fixture
     def fleet(self, url: str) -> Iterator[Fleet]:

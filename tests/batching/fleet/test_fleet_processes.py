@@ -113,8 +113,8 @@ class Observer:
 
 
 @pytest.fixture
-def url(bare_postgresql: Callable[[], str]) -> str:
-    return bare_postgresql()
+def url(postgres_url: str) -> str:
+    return postgres_url
 
 
 @pytest.fixture
