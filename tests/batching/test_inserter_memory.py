@@ -52,8 +52,8 @@ LOADER = """
 
 
 @pytest.mark.parametrize("kind", ["generator", "frame", "arrow"])
-def test_a_long_source_adds_little(bare_postgresql: Any, run_python: Any, kind: str) -> None:
+def test_a_long_source_adds_little(postgres_url: str, run_python: Any, kind: str) -> None:
     if kind == "arrow":
         pytest.importorskip("pyarrow", reason="pyarrow is in no extra; where it is installed, this runs")
-    added = float(run_python(LOADER, bare_postgresql(), kind, ROWS).stdout)
+    added = float(run_python(LOADER, postgres_url, kind, ROWS).stdout)
     assert added < LIMIT_MIB

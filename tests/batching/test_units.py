@@ -33,22 +33,22 @@ LATE: dict[str, Any] = {"flush_interval": 3600.0}
 
 
 @pytest.fixture
-def engine(each_engine_url: str) -> Iterator[Database]:
-    with Database.open(each_engine_url) as opened:
+def target(database_url: str) -> Iterator[Database]:
+    with Database.open(database_url) as opened:
         with opened.transaction() as connection:
             METADATA.create_all(connection)
         yield opened
 
 
 @pytest.fixture
-def flushed(engine: Database) -> list[FlushCompleted]:
+def flushed(target: Database) -> list[FlushCompleted]:
     seen: list[FlushCompleted] = []
 
     def note(event: Event) -> None:
         if isinstance(event, FlushCompleted):
             seen.append(event)
 
-    engine.events.add(note)
+    target.events.add(note)
     return seen
 
 
@@ -66,30 +66,30 @@ def submit_hour(unit: Any, number: int, distances: list[int]) -> list[Any]:
     return futures
 
 
-def test_units_share_a_transaction_and_statements(engine: Database, flushed: list[FlushCompleted]) -> None:
-    with RequestBatcher(engine, **LATE) as batcher:
+def test_units_share_a_transaction_and_statements(target: Database, flushed: list[FlushCompleted]) -> None:
+    with RequestBatcher(target, **LATE) as batcher:
         futures = []
         for number in range(1, 6):
             with batcher.atomic() as unit:
                 futures.append(submit_hour(unit, number, [100, 200]))
         batcher.flush()
         assert [future.result() for future in futures[2]] == [[(3,)], None, None]
-        assert stored(engine) == ([1, 2, 3, 4, 5], [10, 11, 20, 21, 30, 31, 40, 41, 50, 51])
+        assert stored(target) == ([1, 2, 3, 4, 5], [10, 11, 20, 21, 30, 31, 40, 41, 50, 51])
         (flush,) = flushed
         assert (flush.items, flush.delivered) == (15, 15)
         # On SQLite BEGIN, COMMIT, and an INSERT for each change between the tables, which refer to each other.
-        assert flush.round_trips == (1 if engine.engine_name == "postgresql" else 12)
+        assert flush.round_trips == (1 if target.engine_name == "postgresql" else 12)
         assert batcher.metrics().items == 15
 
 
-def test_an_item_breaks_its_own_unit_only(engine: Database, flushed: list[FlushCompleted]) -> None:
-    with RequestBatcher(engine, **LATE) as batcher:
+def test_an_item_breaks_its_own_unit_only(target: Database, flushed: list[FlushCompleted]) -> None:
+    with RequestBatcher(target, **LATE) as batcher:
         units = []
         for number in (1, 2, 3):
             with batcher.atomic() as unit:
                 units.append(submit_hour(unit, number, [100, -5 if number == 2 else 200, 300]))
         batcher.flush()
-        assert stored(engine) == ([1, 3], [10, 11, 12, 30, 31, 32])
+        assert stored(target) == ([1, 3], [10, 11, 12, 30, 31, 32])
         hour, first, bad, last = (future.exception() for future in units[1])
         assert type(bad) is RejectedRow
         assert str(bad).startswith("insert flight, item 3 of 4 of its atomic unit, failed: ")
@@ -101,8 +101,8 @@ def test_an_item_breaks_its_own_unit_only(engine: Database, flushed: list[FlushC
         assert batcher.metrics().failed == 4
 
 
-def test_a_row_that_is_refused_before_anything_is_sent(engine: Database, flushed: list[FlushCompleted]) -> None:
-    with RequestBatcher(engine, **LATE) as batcher:
+def test_a_row_that_is_refused_before_anything_is_sent(target: Database, flushed: list[FlushCompleted]) -> None:
+    with RequestBatcher(target, **LATE) as batcher:
         with batcher.atomic() as unit:
             good = unit.submit(insert(HOUR), {"id": 1})
             bad = unit.submit(insert(HOUR), {"id": 2**70})
@@ -111,12 +111,12 @@ def test_a_row_that_is_refused_before_anything_is_sent(engine: Database, flushed
         assert "item 2 of 2" in str(bad.exception())
         assert isinstance(good.exception(), UnitBroken)
         assert not flushed
-        assert stored(engine) == ([], [])
+        assert stored(target) == ([], [])
 
 
-def test_dead_letters_are_the_items(engine: Database) -> None:
+def test_dead_letters_are_the_items(target: Database) -> None:
     letters: list[DeadLetter] = []
-    with RequestBatcher(engine, dead_letters=letters.extend, **LATE) as batcher, batcher.atomic() as unit:
+    with RequestBatcher(target, dead_letters=letters.extend, **LATE) as batcher, batcher.atomic() as unit:
         submit_hour(unit, 1, [-5])
     assert [(letter.operation, letter.item["id"], type(letter.error)) for letter in letters] == [
         ("insert weather_hour", 1, UnitBroken),
@@ -124,16 +124,16 @@ def test_dead_letters_are_the_items(engine: Database) -> None:
     ]
 
 
-def test_a_reference_to_nothing_breaks_the_unit(engine: Database) -> None:
+def test_a_reference_to_nothing_breaks_the_unit(target: Database) -> None:
     """The order inside a unit is kept, so a flight before its hour is refused."""
-    with RequestBatcher(engine, **LATE) as batcher:
+    with RequestBatcher(target, **LATE) as batcher:
         with batcher.atomic() as unit:
             flight = unit.submit(insert(FLIGHT), {"id": 10, "hour": 1, "distance": 5})
             hour = unit.submit(insert(HOUR), {"id": 1})
         batcher.flush()
         assert type(flight.exception()) is RejectedRow
         assert isinstance(hour.exception(), UnitBroken)
-    assert stored(engine) == ([], [])
+    assert stored(target) == ([], [])
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
@@ -142,14 +142,14 @@ def test_a_reference_to_nothing_breaks_the_unit(engine: Database) -> None:
     st.integers(1, 12),
 )
 def test_every_unit_is_there_whole_or_not_at_all(
-    engine: Database, submitted: list[bool | list[int]], batch_size: int
+    target: Database, submitted: list[bool | list[int]], batch_size: int
 ) -> None:
     """A list is a unit of an hour with these flights, a boolean a single hour that is good or bad."""
-    with engine.transaction() as connection:
+    with target.transaction() as connection:
         connection.execute(delete(FLIGHT))
         connection.execute(delete(HOUR))
     hours, flights, outcomes = [], [], []
-    with RequestBatcher(engine, batch_size, **LATE) as batcher:
+    with RequestBatcher(target, batch_size, **LATE) as batcher:
         for number, what in enumerate(submitted, start=1):
             if isinstance(what, bool):
                 row = {"id": number if what else 2**70}
@@ -160,24 +160,24 @@ def test_every_unit_is_there_whole_or_not_at_all(
             if outcomes[-1][0]:
                 hours.append(number)
                 flights += [] if isinstance(what, bool) else [10 * number + place for place in range(len(what))]
-    assert stored(engine) == (hours, flights)
+    assert stored(target) == (hours, flights)
     for is_good, futures in outcomes:
         assert all((future.exception() is None) is is_good for future in futures)
 
 
-def test_a_block_that_raises_submits_nothing(engine: Database) -> None:
-    with RequestBatcher(engine, **LATE) as batcher:
+def test_a_block_that_raises_submits_nothing(target: Database) -> None:
+    with RequestBatcher(target, **LATE) as batcher:
         futures: list[Any] = []
         with pytest.raises(ZeroDivisionError), batcher.atomic() as unit:
             futures += submit_hour(unit, 1, [5])
             raise ZeroDivisionError
         assert batcher.metrics().pending == 0
         assert all(future.cancelled() for future in futures)
-    assert stored(engine) == ([], [])
+    assert stored(target) == ([], [])
 
 
-def test_cancelling_an_item_takes_the_whole_unit_back(engine: Database) -> None:
-    with RequestBatcher(engine, **LATE) as batcher:
+def test_cancelling_an_item_takes_the_whole_unit_back(target: Database) -> None:
+    with RequestBatcher(target, **LATE) as batcher:
         with batcher.atomic() as unit:
             futures = submit_hour(unit, 1, [5, 5])
         with batcher.atomic() as unit:
@@ -187,11 +187,11 @@ def test_cancelling_an_item_takes_the_whole_unit_back(engine: Database) -> None:
         batcher.flush()
         assert not kept[0].cancel()
         assert kept[0].result() == [(2,)]
-    assert stored(engine) == ([2], [20])
+    assert stored(target) == ([2], [20])
 
 
-def test_what_cannot_be(engine: Database) -> None:
-    with RequestBatcher(engine, **LATE) as batcher:
+def test_what_cannot_be(target: Database) -> None:
+    with RequestBatcher(target, **LATE) as batcher:
         unit = batcher.atomic()
         with pytest.raises(LifecycleError, match="only inside its own with block"):
             unit.submit(insert(HOUR), {"id": 1})
@@ -209,26 +209,26 @@ def test_what_cannot_be(engine: Database) -> None:
         assert batcher.metrics().pending == 0
 
 
-def test_a_unit_that_is_not_accepted(engine: Database) -> None:
-    with RequestBatcher(engine, **LATE) as batcher:
+def test_a_unit_that_is_not_accepted(target: Database) -> None:
+    with RequestBatcher(target, **LATE) as batcher:
         batcher.close()
         with pytest.raises(LifecycleError), batcher.atomic() as unit:
             futures = submit_hour(unit, 1, [5])
         assert all(isinstance(future.exception(), LifecycleError) for future in futures)
-    assert stored(engine) == ([], [])
+    assert stored(target) == ([], [])
 
 
-def test_inline(engine: Database) -> None:
-    with RequestBatcher(engine, mode="inline", **LATE) as batcher:
+def test_inline(target: Database) -> None:
+    with RequestBatcher(target, mode="inline", **LATE) as batcher:
         with batcher.atomic() as unit:
             futures = submit_hour(unit, 1, [5])
         assert futures[0].result() == [(1,)]
-    assert stored(engine) == ([1], [10])
+    assert stored(target) == ([1], [10])
 
 
-def test_on_a_loop(engine: Database) -> None:
+def test_on_a_loop(target: Database) -> None:
     async def run() -> None:
-        async with AsyncRequestBatcher(engine, **LATE) as batcher:
+        async with AsyncRequestBatcher(target, **LATE) as batcher:
             async with batcher.atomic(lane="urgent") as unit:
                 first = submit_hour(unit, 1, [5, 6])
             assert await asyncio.gather(*first) == [[(1,)], None, None]
@@ -247,4 +247,4 @@ def test_on_a_loop(engine: Database) -> None:
             assert all(future.cancelled() for future in dropped)
 
     asyncio.run(run())
-    assert stored(engine) == ([1], [10, 11])
+    assert stored(target) == ([1], [10, 11])
