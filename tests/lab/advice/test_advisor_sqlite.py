@@ -27,6 +27,11 @@ NOW = 2_000_000_000
 SETTINGS = {FindingKind.CHECKPOINTS, FindingKind.SMALL_CACHE}
 
 
+@pytest.fixture
+def engine() -> str:
+    return "sqlite"
+
+
 def everything(database: Database) -> list[Any]:
     """Schema, statistics and rows: what the advisor must not touch."""
     return [
