@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
 
 from perflab.batching.isolation import outcome_of
-from perflab.batching.part import SubmissionBatch
 from perflab.database.failures import is_too_much
 from perflab.database.operation import DriverConnection
-from perflab.events import FlushCompleted
+from perflab.events import Cause, FlushCompleted
+
+
+class LeftBatch(Protocol):
+    """What a batch was when it left, whatever its items are."""
+
+    @property
+    def bytes(self) -> int: ...
+
+    @property
+    def capacity(self) -> int: ...
+
+    @property
+    def cause(self) -> Cause: ...
+
+    @property
+    def waited(self) -> float: ...
+
+    @property
+    def attempt(self) -> int: ...
 
 
 class Attempts:
@@ -40,9 +59,7 @@ class Attempts:
             finally:
                 self.sent += connection.round_trips - before
 
-    def describe(
-        self, batch: SubmissionBatch, delivered: int, failed: int, undecided: int, seconds: float
-    ) -> FlushCompleted:
+    def describe(self, batch: LeftBatch, delivered: int, failed: int, undecided: int, seconds: float) -> FlushCompleted:
         """The event of the batch, for which so many items ended so."""
         return FlushCompleted(
             items=delivered + failed + undecided,  # without those that were cancelled

@@ -6,24 +6,23 @@ Rows have no results and no futures, so they are checked and sent by columns, wi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from random import Random
 from typing import Any, cast
 
-from perflab.batching.isolation import Isolated, isolate, outcome_of
+from perflab.batching.attempts import Attempts
+from perflab.batching.isolation import Isolated, isolate
 from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.rows import as_row
 from perflab.database.bulk.form import CompiledForm
 from perflab.database.core_write import CoreRow, CoreWrite, Values
 from perflab.database.database import Database
-from perflab.database.failures import as_perflab_error, classify, is_too_much
+from perflab.database.failures import as_perflab_error, classify
 from perflab.database.ledger import outcome_unknown
-from perflab.database.operation import DriverConnection
 from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, OutcomeUnknown, TransientError
 from perflab.events import Cause, FlushCompleted
@@ -66,15 +65,6 @@ Failed = list[tuple[Any, Exception]]
 """Rows as they were given, each with its error."""
 
 
-class _Tally:
-    """What the attempts at one batch have cost."""
-
-    def __init__(self) -> None:
-        self.round_trips = 0
-        self.superseded = 0
-        self.too_much = False
-
-
 class RowDelivery:
     """Writes batches of rows with one operation.
 
@@ -112,7 +102,7 @@ class RowDelivery:
         Returns:
             The rows that have failed, and a batch of those that are to be tried again.
         """
-        start, tally = self._clock(), _Tally()
+        start, tally = self._clock(), Attempts()
         deadline = start + self._retry.delivery_timeout if batch.deadline is None else batch.deadline
         failed: Failed = []
         prepared = self._prepare(batch.rows, failed) if batch.prepared is None else batch.prepared
@@ -126,21 +116,8 @@ class RowDelivery:
         resume_at = self._clock() + self._retry.delay(batch.attempt, self._random)
         undecided = self._undecided(prepared, isolated, batch, failed, in_time=resume_at < deadline)
         delivered = isolated.deliveries
-        flush = FlushCompleted(
-            items=delivered + len(failed) + len(undecided),
-            delivered=delivered,
-            capacity=batch.capacity,
-            bytes=batch.bytes,
-            seconds=self._clock() - start,
-            waited=batch.waited,
-            round_trips=tally.round_trips,
-            round_trips_unbatched=delivered * self._database.round_trips_of_one,
-            cause=batch.cause,
-            outcome=outcome_of(delivered, len(failed), len(undecided)),
-            attempt=batch.attempt,
-            too_much=tally.too_much,
-            superseded=tally.superseded,
-        )
+        tally.unbatched = delivered * self._database.round_trips_of_one
+        flush = tally.describe(batch, delivered, len(failed), len(undecided), self._clock() - start)
         self._flushed(flush if isolated.attempts else None, len(failed))
         if not undecided:
             return failed, None
@@ -192,14 +169,14 @@ class RowDelivery:
 
     # -- attempts ------------------------------------------------------------------------------------------------------
 
-    def _attempt(self, prepared: PreparedRows, tally: _Tally, deadline: float, part: Sequence[int]) -> Sequence[None]:
+    def _attempt(self, prepared: PreparedRows, tally: Attempts, deadline: float, part: Sequence[int]) -> Sequence[None]:
         """Write one part in one transaction."""
         if isinstance(part, range):
             values = prepared.values[part.start : part.stop]
         else:
             values = [prepared.values[index] for index in part]
         try:
-            with self._connection(tally) as connection:
+            with tally.counted(self._database.writing_connection()) as connection:
                 superseded = connection.superseded
                 if prepared.form is not None:
                     self._operation.write_alone(connection, self._database.ledger, prepared.form, values)
@@ -212,7 +189,7 @@ class RowDelivery:
                 raise TransientError("the connection was lost, and the batch with it") from unknown
         return [None] * len(part)
 
-    def _is_written(self, unknown: OutcomeUnknown, tally: _Tally, deadline: float) -> bool:
+    def _is_written(self, unknown: OutcomeUnknown, tally: Attempts, deadline: float) -> bool:
         """Ask the ledger until it answers or the time is over."""
         if unknown.batch is None:
             raise unknown
@@ -220,7 +197,7 @@ class RowDelivery:
         while True:
             number += 1
             try:
-                with self._connection(tally) as connection:
+                with tally.counted(self._database.writing_connection()) as connection:
                     return self._database.ledger.ask(connection, unknown.batch) is not None
             except Exception as error:
                 seconds = self._retry.delay(number, self._random)
@@ -229,18 +206,6 @@ class RowDelivery:
                         f"the ledger could not be asked in time: {self._typed(error)}", unknown.batch
                     ) from error
                 self._sleep(seconds)
-
-    @contextmanager
-    def _connection(self, tally: _Tally) -> Iterator[DriverConnection]:
-        with self._database.writing_connection() as connection:
-            before = connection.round_trips
-            try:
-                yield connection
-            except Exception as error:
-                tally.too_much = tally.too_much or is_too_much(error)
-                raise
-            finally:
-                tally.round_trips += connection.round_trips - before
 
     def _undecided(
         self, prepared: PreparedRows, isolated: Isolated[int, None], batch: RowBatch, failed: Failed, *, in_time: bool
