@@ -57,5 +57,8 @@ class SchedulerEngine(Protocol):
     def watches(self, database: Database, names: Sequence[str] | None) -> list[StoredWatch]:
         """All watches, or those of these names that there are, by name."""
 
+    def due_soon(self, database: Database, until: int, limit: int) -> list[StoredWatch]:
+        """The enabled watches with a slot up to that moment, the oldest slots first."""
+
     def ingest_states(self, database: Database, names: Sequence[str] | None) -> list[StoredIngestState]:
         """All ingest states, or those of these watches that there are, by name."""

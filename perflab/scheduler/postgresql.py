@@ -104,6 +104,9 @@ class PostgresSchedulerEngine:
     def watches(self, database: Database, names: Sequence[str] | None) -> list[StoredWatch]:
         return _read(database, "watches", names)
 
+    def due_soon(self, database: Database, until: int, limit: int) -> list[StoredWatch]:
+        return database.fetch(_SQL["due_soon"], {"until": until, "limit": limit})
+
     def ingest_states(self, database: Database, names: Sequence[str] | None) -> list[StoredIngestState]:
         return _read(database, "ingest_states", names)
 

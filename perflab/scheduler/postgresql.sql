@@ -261,6 +261,14 @@ FROM perflab_watches
 WHERE name = ANY (%(names)b::text[])
 ORDER BY name COLLATE "C"
 
+-- name: due_soon
+SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text,
+    payload_zstd
+FROM perflab_watches
+WHERE enabled AND next_due_at <= %(until)s::int8
+ORDER BY next_due_at
+LIMIT %(limit)s::int8
+
 -- name: ingest_states
 SELECT name, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at
 FROM perflab_ingest_states

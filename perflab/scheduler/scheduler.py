@@ -26,8 +26,9 @@ from perflab.errors import CorruptPayload, DatabaseError, InvalidInput, Transien
 from perflab.events import TickCompleted
 from perflab.queue.backoff import Backoff
 from perflab.queue.queue import PriorityQueue, utc_now
-from perflab.scheduler.engine import SchedulerEngine
+from perflab.scheduler.engine import SchedulerEngine, StoredWatch
 from perflab.scheduler.operations import (
+    LONGEST_INTERVAL_SECONDS,
     SchedulerOperation,
     SchedulerOperations,
     SchedulerSettings,
@@ -159,25 +160,26 @@ class Scheduler:
         Raises:
             CorruptPayload: that of one of them cannot be decoded; the message has its name.
         """
-        return {
-            name: WatchStatus(
-                watch_id,
-                Watch(
-                    name,
-                    interval=None if interval is None else interval / 1_000_000,
-                    cron=cron,
-                    timezone=timezone,
-                    queue=queue,
-                    priority=priority,
-                    payload=_payload(name, payload, frame),
-                    enabled=bool(enabled),
-                ),
-                from_microseconds(next_due_at),
-            )
-            for watch_id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, frame in (
-                self._engine.watches(self.db, self._names(names))
-            )
-        }
+        statuses = map(_status, self._engine.watches(self.db, self._names(names)))
+        return {status.watch.name: status for status in statuses}
+
+    def due_soon(self, within: float = 0.0, *, limit: int = 100_000) -> list[WatchStatus]:
+        """The watches whose next slot comes within so many seconds, or has come, in the order of their slots.
+
+        Nothing is locked or changed; a tick may have moved some of them on by the time you look.
+
+        Args:
+            within: seconds from now, up to 100 years.
+            limit: 1 … 1,000,000 watches.
+
+        Raises:
+            InvalidInput: an argument is refused.
+            CorruptPayload: that of one of them cannot be decoded; the message has its name.
+        """
+        check_number(within, "within", high=LONGEST_INTERVAL_SECONDS)
+        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        until = self._now() + round(within * 1_000_000)
+        return list(map(_status, self._engine.due_soon(self.db, until, limit)))
 
     # -- ingest states -------------------------------------------------------------------------------------------------
 
@@ -350,6 +352,21 @@ def _queue_name(db: Database, queue: PriorityQueue[Any, Any] | str | None) -> st
             )
         return queue.name
     return check_identifier(queue, "the queue of the scheduler")
+
+
+def _status(stored: StoredWatch) -> WatchStatus:
+    watch_id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, frame = stored
+    watch = Watch(
+        name,
+        interval=None if interval is None else interval / 1_000_000,
+        cron=cron,
+        timezone=timezone,
+        queue=queue,
+        priority=priority,
+        payload=_payload(name, payload, frame),
+        enabled=bool(enabled),
+    )
+    return WatchStatus(watch_id, watch, from_microseconds(next_due_at))
 
 
 def _payload(name: str, text: str, frame: bytes | None) -> Any:

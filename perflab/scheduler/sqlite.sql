@@ -158,6 +158,13 @@ FROM perflab_watches
 WHERE name IN (SELECT value FROM json_each(?1))
 ORDER BY name
 
+-- name: due_soon
+SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, payload_zstd
+FROM perflab_watches
+WHERE enabled AND next_due_at <= ?1
+ORDER BY next_due_at, id
+LIMIT ?2
+
 -- name: ingest_states
 SELECT name, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at
 FROM perflab_ingest_states

@@ -39,6 +39,7 @@ def large(request: pytest.FixtureRequest) -> Iterator[Database]:
         ("enqueue_due", (1, 100, 5), [BY_SLOT]),
         ("advance_intervals", (1, 100), [BY_ID, BY_SLOT]),
         ("due_crons", (1, 100), [BY_SLOT]),
+        ("due_soon", (1, 100), [BY_SLOT]),
         ("advance_crons", ("[[1, 2]]",), [BY_ID]),
         ("largest_watch_id", (), ["SEARCH perflab_watches"]),  # the end of the table
         ("watch_ids", ('["a"]',), [BY_NAME]),

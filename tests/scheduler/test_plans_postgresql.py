@@ -106,6 +106,7 @@ def explain(database: Database, statement: str, parameters: dict[str, Any]) -> t
         ("remove_watches", {"names": MANY}, {BY_NAME, BY_ID}),
         ("lock_watches_to_change", {"names": MANY}, {BY_NAME}),
         ("enable_watches", {"names": MANY, "enabled": True}, {BY_NAME, BY_ID}),
+        ("due_soon", {"until": FAR_AWAY, "limit": 100}, {BY_SLOT}),
         ("watches_named", {"names": ["a", "b"]}, {BY_NAME}),
         ("ingest_states_named", {"names": ["a", "b"]}, {BY_NAME, STATE_BY_ID}),
     ],
