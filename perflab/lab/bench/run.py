@@ -18,8 +18,9 @@ from perflab.lab.bench.bulk_calls import (
 from perflab.lab.bench.comparison import Comparison
 from perflab.lab.bench.compression import compression_comparisons
 from perflab.lab.bench.load import load_comparison
+from perflab.lab.bench.singles import singles_comparisons
 from perflab.lab.bench.sqlite_engine import SQLiteBench
-from perflab.lab.bench.submit import submit_comparison, whole_life_comparison
+from perflab.lab.bench.submit import submit_comparisons, whole_life_comparisons
 
 _CALLS: Mapping[str, Callable[[], BulkCall]] = {
     "enqueue": enqueue_call,
@@ -28,9 +29,12 @@ _CALLS: Mapping[str, Callable[[], BulkCall]] = {
     "watches": add_watches_call,
     "states": update_states_call,
 }
-_WITHOUT_ENGINE: Mapping[str, Callable[[], Comparison]] = {"submit": submit_comparison, "life": whole_life_comparison}
+_WITHOUT_ENGINE: Mapping[str, Callable[[], list[Comparison]]] = {
+    "submit": submit_comparisons,
+    "life": whole_life_comparisons,
+}
 
-BENCH_NAMES = (*_CALLS, "load", *_WITHOUT_ENGINE, "compression")
+BENCH_NAMES = (*_CALLS, "load", *_WITHOUT_ENGINE, "singles", "compression")
 
 
 def check_bench_names(names: Sequence[str]) -> None:
@@ -83,6 +87,7 @@ def make_comparisons(names: Sequence[str], engines: Sequence[BenchEngine]) -> li
     return [
         *(bulk_comparison(engine, call) for call in calls for engine in engines),
         *(load_comparison(engine) for engine in engines if "load" in chosen),
-        *(_WITHOUT_ENGINE[name]() for name in chosen if name in _WITHOUT_ENGINE),
+        *(found for name in chosen if name in _WITHOUT_ENGINE for found in _WITHOUT_ENGINE[name]()),
+        *(found for engine in engines if "singles" in chosen for found in singles_comparisons(engine)),
         *(found for engine in engines if "compression" in chosen for found in compression_comparisons(engine)),
     ]

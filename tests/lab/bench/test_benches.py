@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
 from perflab.errors import InvalidInput
-from perflab.lab.bench import bulk_calls, compression, crossovers, load
+from perflab.lab.bench import bulk_calls, compression, crossovers, load, singles
 from perflab.lab.bench.arms import BenchEngine, OurCall, RawForm
 from perflab.lab.bench.comparison import Comparison
 from perflab.lab.bench.load import fresh_table
@@ -180,15 +181,46 @@ def test_the_engine_says_what_its_durability_is(postgres_server: EmbeddedServer)
 
 @pytest.mark.parametrize("name", ["submit", "life"])
 def test_submits_are_timed(name: str) -> None:
-    (comparison,) = make_comparisons([name], [])
-    assert all(0 < arm.visit(0) < 1 for arm in comparison.arms)
+    for comparison in make_comparisons([name], []):
+        assert all(0 < arm.visit(0) < 1 for arm in comparison.arms)
+
+
+def test_singles_leave_the_same_jobs_as_the_bulk_call(engine: BenchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_calls, "BATCH_SIZE", 50)
+    monkeypatch.setattr(singles, "BATCH_SIZE", 50)
+    monkeypatch.setattr(singles, "TIMED_WINDOWS", 2)
+    call = bulk_calls.enqueue_call()
+    left: list[tuple[Any, ...]] = []
+    fresh_database = engine.fresh_database
+
+    @contextmanager
+    def looked_at() -> Iterator[str]:
+        with fresh_database() as url:
+            yield url
+            cast = "::text" if engine.name == "postgresql" else ""
+            with Database.open(url) as database:
+                left[:] = database.fetch(f"SELECT priority, payload{cast} FROM perflab_jobs")
+
+    monkeypatch.setattr(engine, "fresh_database", looked_at)
+    with Database.open("sqlite://") as database:
+        given = [row for number in range(4 * 4) for row in call.make_rows(database, number)]
+    expected = sorted((priority, json.dumps(payload, separators=(",", ":"))) for priority, payload in given)
+    arms = {type(arm): arm for comparison in make_comparisons(["singles"], [engine]) for arm in comparison.arms}
+    assert len(arms) == 4
+    for arm in arms.values():
+        left.clear()
+        assert arm.visit(0) > 0
+        assert (
+            sorted((priority, payload.replace('": ', '":').replace(', "', ',"')) for priority, payload in left)
+            == expected
+        )
 
 
 def test_all_benches_by_default(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compression, "JOBS_OF_KIBIBYTES", {16: 2})
     with open_engines(sqlite=True, postgresql=True, url=postgres_url) as engines:
         made: list[Comparison] = make_comparisons([], engines)
-    assert len(made) == 2 * (len(BULK_NAMES) + 2) + 2
+    assert len(made) == 2 * (len(BULK_NAMES) + 2 + 4) + 4
     assert set(BULK_NAMES) < set(BENCH_NAMES)
 
 
