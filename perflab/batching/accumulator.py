@@ -3,8 +3,9 @@
 Time is a number of seconds that the caller passes in, and an item is whatever the caller means by it. The shells for
 threads, asyncio and inline use hold one accumulator each, ask it what is due, and tell it how a batch ended.
 
-Every item gets a number on arrival. An item is *waiting* in its lane, then *in flight*, then decided; a batch that
-failed for a passing reason goes back to the front, in the order of the numbers. Within a lane that order never changes.
+Every item gets a number on arrival; a unit of several is one item here, and counts as many. An item is *waiting* in its
+lane, then *in flight*, then decided; a batch that failed for a passing reason goes back to the front, in the order of
+the numbers. Within a lane that order never changes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from perflab.batching.lanes import Lanes
 from perflab.batching.limits import Limits
 from perflab.batching.sizing.fixed import FixedPolicy
 from perflab.batching.sizing.policy import Demand, Lesson, Observation, SizingPolicy, Target
-from perflab.batching.waiting_lines import Entry, WaitingLines
+from perflab.batching.waiting_lines import Entry, UnitEntry, WaitingLines
 from perflab.errors import LifecycleError
 from perflab.events import Cause, FlushCompleted
 
@@ -39,8 +40,11 @@ class Batch(Generic[T]):
     """Items that leave together, oldest first."""
 
     entries: Sequence[Entry[T]]
+    items: int
+    """In them: a unit counts as all of its own."""
     bytes: int
     capacity: int
+    """The most items that it could have taken; those of a unit that was larger and left alone."""
     cause: Cause
     left: float
     """When it was taken, on the clock of the accumulator."""
@@ -123,7 +127,7 @@ class Accumulator(Generic[T]):
 
     @property
     def room(self) -> int:
-        """Items that may be added now. By bytes, a buffer under its bound takes one more, whatever its size."""
+        """Items that may be added now. A buffer under its bounds takes one more, whatever its bytes, or one unit."""
         bound = self.limits.max_pending_bytes
         if bound is not None and self.pending_bytes >= bound:
             return 0
@@ -142,7 +146,9 @@ class Accumulator(Generic[T]):
 
     # -- items come ----------------------------------------------------------------------------------------------------
 
-    def add(self, item: T, now: float, size: int = 0, lane: int | None = None, deadline: float = inf) -> None:
+    def add(
+        self, item: T, now: float, size: int = 0, lane: int | None = None, deadline: float = inf, *, count: int = 1
+    ) -> None:
         """Accept one item. Whether there is `room_in` its lane, and time, is the shell's question to ask.
 
         Args:
@@ -151,6 +157,7 @@ class Accumulator(Generic[T]):
             size: its bytes, where they are measured.
             lane: its number; None: the usual one.
             deadline: when it must be decided; its batch leaves early enough for that, as far as is known.
+            count: as how many items it counts; it is never cut.
 
         Raises:
             LifecycleError: after `close`.
@@ -158,10 +165,13 @@ class Accumulator(Generic[T]):
         if self._closing:
             raise self.closed()
         number = self._next_number
-        self._next_number = number + 1
-        entry = Entry(item, size, now, number)
+        self._next_number = number + count
+        entry = Entry(item, size, now, number) if count == 1 else UnitEntry(item, size, now, number, count)
         entry.lane = self.lanes.usual if lane is None else lane
-        self._lines.append(entry)
+        if count == 1:
+            self._lines.append(entry)
+        else:
+            self._lines.append_unit(entry)
         if deadline < inf:
             entry.deadline = deadline
             self._deadlines.add(entry, self._flush_time.of(self._target.items))
@@ -174,7 +184,7 @@ class Accumulator(Generic[T]):
     def added_what_matters(self) -> bool:
         """Whether the item that was just added may have changed when the next batch leaves.
 
-        One of an urgent lane, or with a deadline, always may.
+        A unit, or one of an urgent lane or with a deadline, always may.
         """
         waiting, target = self._lines.items, self._target
         if waiting == 1 or waiting == target.enough or self._measures_bytes:  # noqa: PLR1714  # half the time
@@ -189,7 +199,7 @@ class Accumulator(Generic[T]):
         `in_line` items that wait for room before it), and its own. 0 before the first flush. It does not wait to fill a
         batch: its deadline makes it leave.
         """
-        left = sum(max(0.0, batch.left - now + self._flush_time.of(len(batch.entries))) for batch in self._in_flight)
+        left = sum(max(0.0, batch.left - now + self._flush_time.of(batch.items)) for batch in self._in_flight)
         left = max(left, (self.resumes_at or now) - now)
         batches, before = divmod(self._lines.ahead_of_next(lane) + in_line, self._target.items)
         own = min(self._target.items, max(before, self._lines.items - batches * self._target.items) + 1)
@@ -261,7 +271,7 @@ class Accumulator(Generic[T]):
         if target.summed_age_seconds is None:
             return at_age
         # Counted from the oldest, so that a small sum does not drown in a large clock.
-        later = sum(entry.arrived - oldest for entry in self._lines)
+        later = sum(entry.count * (entry.arrived - oldest) for entry in self._lines)
         return min(at_age, oldest + (target.summed_age_seconds + later) / self._lines.items)
 
     def _draw_interval(self) -> float:
@@ -274,27 +284,27 @@ class Accumulator(Generic[T]):
         cause = self.due(now)
         if cause is None:
             return None
-        bytes_before = self._lines.bytes
+        items_before, bytes_before = self._lines.items, self._lines.bytes
         entries = self._lines.take(now, self._target.items, self.limits.batch_bytes)
         for entry in entries:
             entry.attempts += 1
             entry.cause = entry.cause or cause
+        items = items_before - self._lines.items
         batch = Batch(
             entries=entries,
+            items=items,
             bytes=bytes_before - self._lines.bytes,
-            capacity=self._target.items,
+            capacity=max(items, self._target.items),
             cause=cause,
             left=now,
             waited=max(0.0, now - entries[0].arrived),
             attempt=max(entry.attempts for entry in entries),
         )
         self._in_flight.append(batch)
-        self._in_flight_items += len(entries)
+        self._in_flight_items += items
         self._in_flight_bytes += batch.bytes
         self._interval = self._draw_interval()
-        self._departures.append(
-            Departure(cause, len(entries), batch.capacity, batch.bytes, batch.waited, now, batch.attempt)
-        )
+        self._departures.append(Departure(cause, items, batch.capacity, batch.bytes, batch.waited, now, batch.attempt))
         return batch
 
     def settle(self, batch: Batch[T], undecided: Iterable[Entry[T]] = (), resume_at: float = -inf) -> None:
@@ -306,7 +316,7 @@ class Accumulator(Generic[T]):
             resume_at: nothing leaves before this time.
         """
         self._in_flight.remove(batch)
-        self._in_flight_items -= len(batch.entries)
+        self._in_flight_items -= batch.items
         self._in_flight_bytes -= batch.bytes
         if returned := list(undecided):
             self._resume_at = max(self._resume_at, resume_at)

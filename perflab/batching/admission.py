@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from perflab.batching.accumulator import Accumulator
 from perflab.batching.part import Submission
+from perflab.batching.unit_write import count_of
 from perflab.database.values import check_number
 from perflab.errors import BufferFull, DeadlineOutOfReach
 
@@ -129,7 +130,7 @@ class BlockedLine:
         accumulator, line = self._accumulator, self._line(lane)
         must_be_decided = admit_by(deadline, accumulator, lane, now, self.waiting)
         if accumulator.closing or accumulator.room_in(lane) > 0:
-            accumulator.add(submission, now, size, lane, must_be_decided)
+            accumulator.add(submission, now, size, lane, must_be_decided, count=count_of(submission.operation))
             return None
         if not may_wait:
             raise buffer_full(accumulator.pending)
@@ -154,7 +155,8 @@ class BlockedLine:
             while line and self._accumulator.room_in(line[0].lane) > 0:
                 first = line.popleft()
                 self.waiting -= 1
-                self._accumulator.add(first.submission, now, first.size, first.lane, first.deadline)
+                count = count_of(first.submission.operation)
+                self._accumulator.add(first.submission, now, first.size, first.lane, first.deadline, count=count)
                 first.admitted = True
                 first.changed.notify()
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from perflab.batching.accumulator import Accumulator
 from perflab.batching.part import Submission
+from perflab.batching.unit_write import count_of
 from perflab.database.operation import Operation
 
 Arrival: TypeAlias = "tuple[Any, Any, asyncio.Future[Any], int | None, float]"
@@ -76,11 +77,12 @@ class Arrivals:
             except Exception as error:  # noqa: BLE001  # it belongs to this item alone
                 self._refuse(future, error)
                 continue
-            accumulator.add(Submission(operation, item, future), now, size, lane, deadline)
+            count = 1 if lane is None else count_of(operation)  # a unit comes with its lane
+            accumulator.add(Submission(operation, item, future), now, size, lane, deadline, count=count)
             if measures_bytes:
                 room = accumulator.room if lane is None else accumulator.room_in(lane)
             else:
-                room -= 1
+                room -= count
         del line[:adopted]
 
 

@@ -56,6 +56,10 @@ class Lanes:
         self.usual = next((number for number, lane in enumerate(lanes) if not lane.urgent), 0)
         """Where an item goes for which no lane is stated: the first that is not urgent."""
 
+    @property
+    def usual_name(self) -> str:
+        return self.all[self.usual].name
+
     def index(self, name: str | None) -> int:
         """The number of a lane.
 
@@ -71,7 +75,9 @@ class Lanes:
             raise InvalidInput(f"lane is {name!r}: this batcher has {known}") from None
 
 
-def longest_wait(lane: Lane, limits: Limits, flush_seconds: float, places: int | None = None) -> float:
+def longest_wait(
+    lane: Lane, limits: Limits, flush_seconds: float, places: int | None = None, *, largest_unit: int = 1
+) -> float:
     """The longest that an item of a lane waits before it leaves, in seconds, whatever is submitted to other lanes.
 
     max(patience, flush_interval) + ceil(2 N / B) * T, where N = max_pending + batch_size is the most that can be
@@ -86,7 +92,10 @@ def longest_wait(lane: Lane, limits: Limits, flush_seconds: float, places: int |
             failure, in which nothing leaves, comes on top.
         places: B, the fewest items that a batch took while more were waiting. None: `batch_size`; adaptive sizing and
             `batch_bytes` may cut batches shorter.
+        largest_unit: U, the most items of an atomic unit. A buffer takes a last one whole, turns between old and others
+            are out by up to one on each side, and a batch may end U - 1 places before it is full: so 2 N + 5 (U - 1)
+            places go in batches of B - U + 1, or of one unit where that is less.
     """
-    most_pending = limits.max_pending + limits.batch_size
-    batches = ceil(2 * most_pending / (places or limits.batch_size))
+    most_places = 2 * (limits.max_pending + limits.batch_size) + 5 * (largest_unit - 1)
+    batches = ceil(most_places / max(1, (places or limits.batch_size) - largest_unit + 1))
     return max(lane.patience, limits.flush_interval) + batches * flush_seconds

@@ -13,9 +13,10 @@ from contextvars import ContextVar, Token
 from functools import partial
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
+from perflab.batching.accumulator import Accumulator
 from perflab.batching.admission import BlockingSubmitOptions, SubmitOptions
 from perflab.batching.inline_future import InlineFuture
-from perflab.batching.part import Unreadable
+from perflab.batching.part import Submission, Unreadable
 from perflab.batching.unit_write import Member, UnitWrite
 from perflab.database.bulk.compilation import CoreStatement
 from perflab.database.core_write import CoreWrites, Row
@@ -182,6 +183,7 @@ class SubmitsUnits:
     _core_writes: CoreWrites
     _inline: bool
     submit: Callable[..., Future[Any]]
+    _accumulator: Accumulator[Submission]
     flush: Callable[[float | None], None]
 
     def atomic(self, **options: Unpack[BlockingSubmitOptions]) -> AtomicUnit[Future[Any]]:
@@ -191,8 +193,11 @@ class SubmitsUnits:
         if the block raises. The items keep their order, so what others refer to goes first. Several units
         share a transaction, each whole. If one of its items is refused, a unit is not written: the future of that item
         has its error, the others have `UnitBroken`. Cancelling one future takes the whole unit back until it has left.
-        For `batch_size` and `max_pending` a unit counts as one item, for the events and metrics as all of its own.
+        For all bounds, events and metrics a unit counts as all of its items. It is never split: one that is larger than
+        `batch_size` leaves alone, and a buffer with any room takes a whole one.
         """
+        if options.get("lane") is None:  # a lane has it counted
+            options["lane"] = self._accumulator.lanes.usual_name
         return AtomicUnit(
             self,
             self._core_writes,
@@ -210,10 +215,13 @@ class AsyncSubmitsUnits:
 
     _core_writes: CoreWrites
     submit: Callable[..., asyncio.Future[Any]]
+    _accumulator: Accumulator[Submission]
 
     def atomic(self, **options: Unpack[SubmitOptions]) -> AtomicUnit[asyncio.Future[Any]]:
         """As `RequestBatcher.atomic`, with `async with` or `with`: the block does not wait for its items.
 
         A cancelled waiter takes the whole unit back if it has not left; otherwise only the waiter is cancelled.
         """
+        if options.get("lane") is None:  # a lane has it counted
+            options["lane"] = self._accumulator.lanes.usual_name
         return AtomicUnit(self, self._core_writes, AsyncItemFuture, lambda unit: self.submit(unit, None, **options))

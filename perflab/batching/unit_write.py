@@ -99,6 +99,11 @@ class UnitWrite:
         return [own if position == self.broken_by else broken for position in range(len(self))]
 
 
+def count_of(operation: Operation[Any, Any]) -> int:
+    """As how many items one with this operation counts; a unit counts as all of its own."""
+    return len(operation) if isinstance(operation, UnitWrite) else 1
+
+
 def count_items(operations: Iterable[Operation[Any, Any]]) -> int:
-    """How many items these are the operations of; a unit counts as all of its own."""
-    return sum(len(operation) if isinstance(operation, UnitWrite) else 1 for operation in operations)
+    """How many items these are the operations of."""
+    return sum(map(count_of, operations))

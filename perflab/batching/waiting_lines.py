@@ -20,6 +20,9 @@ class Entry(Generic[T]):
 
     __slots__ = ("arrived", "attempts", "cause", "deadline", "doubt", "item", "lane", "number", "size")
 
+    count: int = 1
+    """As how many items it counts."""
+
     def __init__(self, item: T, size: int, arrived: float, number: int) -> None:
         self.item = item
         self.size = size
@@ -35,6 +38,16 @@ class Entry(Generic[T]):
         return f"Entry(#{self.number}, {self.size} B, arrived {self.arrived}, {self.attempts} attempts)"
 
 
+class UnitEntry(Entry[T]):
+    """Several items that travel as one, and are never cut."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, item: T, size: int, arrived: float, number: int, count: int) -> None:
+        super().__init__(item, size, arrived, number)
+        self.count = count
+
+
 _by_number = attrgetter("number")
 
 
@@ -42,9 +55,10 @@ class WaitingLines(Generic[T]):
     """Deficit round robin with ageing.
 
     In each round a lane may send as many places as its weight, earlier lanes first; a batch goes on where the last one
-    stopped. A lane that sends a large item goes into debt for it, and an empty lane saves nothing up. Items older than
-    the patience of their lane get every second place, the one first that grew old first, and it costs their lane
-    nothing.
+    stopped. A lane that sends a large item or a unit goes into debt for it, and an empty lane saves nothing up. Items
+    older than the patience of their lane get every second place, the one first that grew old first, and it costs their
+    lane nothing. A unit takes a place for each of its items; the batch in which it finds too few ends before it, and
+    one that is larger than a batch leaves alone.
 
     Source: M. Shreedhar and G. Varghese, "Efficient fair queuing using deficit round-robin", IEEE/ACM Transactions on
     Networking 4, 1996; debts instead of savings: H. Adiseshu, G. Parulkar and G. Varghese, "A reliable and scalable
@@ -52,7 +66,7 @@ class WaitingLines(Generic[T]):
 
     Args:
         lanes: whose lines these are.
-        most_places: that an item can take.
+        most_places: that an item can take for its bytes.
         bytes_per_place: an item takes one place for each of these, and at least one; None: each takes one.
     """
 
@@ -61,16 +75,28 @@ class WaitingLines(Generic[T]):
         self._lines: tuple[deque[Entry[T]], ...] = tuple(deque() for _ in lanes.all)
         self._urgent = tuple(line for line, lane in zip(self._lines, lanes.all, strict=True) if lane.urgent)
         self._credit = [lane.weight for lane in lanes.all]
-        self._old_is_next = True
+        self._ahead = 0  # places that old items have taken more than the others beside them
         self._most_places = most_places
         self._bytes_per_place = bytes_per_place
+        self._surplus = [0] * len(lanes.all)  # of the items of units over the units, by lane
         self.items = 0
         self.bytes = 0
 
     def append(self, entry: Entry[T]) -> None:
+        """Add an entry that counts as one item."""
         self._lines[entry.lane].append(entry)
         self.items += 1
         self.bytes += entry.size
+
+    def append_unit(self, entry: Entry[T]) -> None:
+        """Add an entry that counts as more."""
+        self.append(entry)
+        self._count_surplus(entry, 1)
+
+    def _count_surplus(self, entry: Entry[T], sign: int) -> None:
+        surplus = sign * (entry.count - 1)
+        self._surplus[entry.lane] += surplus
+        self.items += surplus
 
     def heads(self) -> list[Entry[T]]:
         """The oldest of each lane in which something waits."""
@@ -90,7 +116,7 @@ class WaitingLines(Generic[T]):
         return merge(*self._lines, key=_by_number)
 
     def take(self, now: float, most_items: int, most_bytes: int | None) -> list[Entry[T]]:
-        """Take out the next batch: at least one item, however large, then as many as fit; oldest first."""
+        """Take out the next batch: at least one entry, however large, then as many as fit; oldest first."""
         used = [index for index, line in enumerate(self._lines) if line]
         if most_bytes is None or self.bytes <= most_bytes:
             most_bytes = self.bytes
@@ -106,33 +132,41 @@ class WaitingLines(Generic[T]):
         self.items -= len(taken)
         if self.bytes:
             self.bytes -= sum(entry.size for entry in taken)
+        if any(self._surplus):
+            for entry in taken:
+                self._count_surplus(entry, -1)
         return taken
 
     def _take_from_one(self, line: deque[Entry[T]], most_items: int, most_bytes: int) -> list[Entry[T]]:
-        if self.bytes <= most_bytes:
+        if self.bytes <= most_bytes and not any(self._surplus):
             return [line.popleft() for _ in range(most_items)]
-        taken = [line.popleft()]
-        size = taken[0].size
-        while line and len(taken) < most_items and (size := size + line[0].size) <= most_bytes:
+        taken: list[Entry[T]] = []
+        while line:
+            most_items -= line[0].count
+            most_bytes -= line[0].size
+            if taken and (most_items < 0 or most_bytes < 0):
+                break
             taken.append(line.popleft())
         return taken
 
     def _take_in_turns(self, now: float, most_items: int, most_bytes: int) -> list[Entry[T]]:
         taken: list[Entry[T]] = []
-        left = most_bytes
         some_are_old = self._grown_old(now) is not None
-        while len(taken) < min(most_items, self.items):
+        while most_items > 0 and any(self._lines):
             old = self._grown_old(now) if some_are_old else None
-            is_free = old is not None and self._old_is_next
+            is_free = old is not None and self._ahead <= 0
             index = old if old is not None and is_free else self._whose_turn()
             entry = self._lines[index][0]
-            left -= entry.size
-            if taken and left < 0:
+            most_items -= entry.count
+            most_bytes -= entry.size
+            if taken and (most_items < 0 or most_bytes < 0):
                 break
             taken.append(self._lines[index].popleft())
-            if not is_free:
+            if is_free:
+                self._ahead += entry.count
+            else:
                 self._credit[index] -= self._places(entry)
-            self._old_is_next = not is_free
+                self._ahead = 0 if old is None else self._ahead - entry.count
         taken.sort(key=_by_number)
         return taken
 
@@ -159,13 +193,15 @@ class WaitingLines(Generic[T]):
 
     def _places(self, entry: Entry[T]) -> int:
         if self._bytes_per_place is None:
-            return 1
-        return int(min(self._most_places, max(1.0, entry.size / self._bytes_per_place)))
+            return entry.count
+        return max(entry.count, int(min(self._most_places, entry.size / self._bytes_per_place)))
 
     def put_back(self, returned: Sequence[Entry[T]]) -> None:
         """Put items to the front of their lines, in their order."""
         self.items += len(returned)
         self.bytes += sum(entry.size for entry in returned)
+        for entry in returned:
+            self._count_surplus(entry, 1)
         for index, line in enumerate(self._lines):
             own = sorted((entry for entry in returned if entry.lane == index), key=_by_number)
             if not own:
@@ -178,10 +214,11 @@ class WaitingLines(Generic[T]):
 
     def ahead_of_next(self, lane: int) -> int:
         """Items that would leave before one that came to a lane now, if all lanes have their shares."""
-        own, weight = len(self._lines[lane]) + 1, self._lanes[lane].weight
+        items = [len(line) + surplus for line, surplus in zip(self._lines, self._surplus, strict=True)]
+        own, weight = items[lane] + 1, self._lanes[lane].weight
         others = sum(
-            min(len(line), -(-own * self._lanes[index].weight // weight))
-            for index, line in enumerate(self._lines)
+            min(count, -(-own * self._lanes[index].weight // weight))
+            for index, count in enumerate(items)
             if index != lane
         )
         return own - 1 + others
@@ -192,5 +229,6 @@ class WaitingLines(Generic[T]):
         everything = list(used[0] if len(used) == 1 else self)
         for line in self._lines:
             line.clear()
+        self._surplus = [0] * len(self._lines)
         self.items = self.bytes = 0
         return everything

@@ -101,16 +101,17 @@ def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
     weights=st.lists(st.integers(1, 9), min_size=2, max_size=4),
     patience=st.floats(0.0, 30.0),
     spare=st.integers(0, 30),
+    counts=st.lists(st.integers(1, 6), min_size=1, max_size=5),
     data=st.data(),
 )
 def test_no_item_waits_longer_than_stated_under_overload(
-    batch_size: int, weights: list[int], patience: float, spare: int, data: st.DataObject
+    *, batch_size: int, weights: list[int], patience: float, spare: int, counts: list[int], data: st.DataObject
 ) -> None:
-    """The buffer is full all the time, mostly of other lanes: `longest_wait` holds for each item of each."""
+    """The buffer is full all the time, mostly of other lanes: `longest_wait` holds for each item and unit of each."""
     lanes = [Lane(str(number), weight, number == 0, patience) for number, weight in enumerate(weights)]
     limits = Limits(batch_size, 5.0, max_pending=batch_size + spare)
     accumulator: Accumulator[int] = Accumulator(limits, lanes=Lanes(lanes))
-    bound = longest_wait(lanes[0], limits, 1.0)
+    bound = longest_wait(lanes[0], limits, 1.0, largest_unit=max(counts))
     favourite = data.draw(st.integers(0, len(lanes) - 1))
     others = st.lists(st.integers(0, len(lanes) - 1), max_size=4)
     now, number, batch = 0.0, 0, None
@@ -118,15 +119,59 @@ def test_no_item_waits_longer_than_stated_under_overload(
     for step in range(200):
         for lane in [*(steps[step] if step < len(steps) else []), *[favourite] * limits.max_pending]:
             if accumulator.room_in(lane) > 0:
-                accumulator.add(number, now, lane=lane)
+                accumulator.add(number, now, lane=lane, count=counts[number % len(counts)])
                 number += 1
         batch = accumulator.take(now)
         assert batch is not None
-        assert len(batch.entries) == batch_size
+        assert batch_size - max(counts) < batch.items <= max(batch_size, batch.entries[0].count)
         for entry in batch.entries:
             assert now - entry.arrived <= bound
         now += 1.0
         accumulator.settle(batch)
+
+
+def test_a_unit_takes_the_places_of_its_items_from_its_lane() -> None:
+    accumulator = make(12, (Lane("units"), Lane("singles")))
+    for _ in range(1_000):
+        accumulator.add("unit", 0.0, lane=0, count=4)
+        accumulator.add("single", 0.0, lane=1)
+    sent: Counter[int] = Counter()
+    for _ in range(100):
+        batch = accumulator.take(0.0)
+        assert batch is not None
+        assert batch.items == sum(entry.count for entry in batch.entries) <= 12
+        for entry in batch.entries:
+            sent[entry.lane] += entry.count
+    assert sent[0] == pytest.approx(sent[1], rel=0.05), "as many items of each"
+
+
+def test_old_items_have_every_second_place_beside_units_too() -> None:
+    accumulator = make(12, (Lane("units", 1_000, patience=3_600.0), Lane("singles", 1, patience=0.0)))
+    for _ in range(2_000):
+        accumulator.add("unit", 0.0, lane=0, count=6)
+        accumulator.add("single", 0.0, lane=1)
+    sent: Counter[int] = Counter()
+    for _ in range(100):
+        batch = accumulator.take(0.0)
+        assert batch is not None
+        for entry in batch.entries:
+            sent[entry.lane] += entry.count
+    assert sent[1] == pytest.approx(sent[0], rel=0.05)
+
+
+@pytest.mark.parametrize("lanes", [(Lane("a"),), DEFAULT_LANES])
+def test_a_unit_that_is_larger_than_a_batch_leaves_alone(lanes: tuple[Lane, ...]) -> None:
+    accumulator = make(3, lanes, flush_interval=0.0, batch_bytes=1_000)
+    for item, count in [("a", 1), ("large", 5), ("b", 1), ("fits", 3), ("c", 2), ("d", 2)]:
+        accumulator.add(item, 0.0, size=count, count=count)
+    assert (accumulator.waiting, accumulator.pending_bytes) == (14, 14)
+    left = []
+    while (batch := accumulator.take(0.0)) is not None:
+        left.append(([entry.item for entry in batch.entries], batch.items, batch.bytes, batch.capacity))
+    assert left == [(["a"], 1, 1, 3), (["large"], 5, 5, 5), (["b"], 1, 1, 3), (["fits"], 3, 3, 3)] + [
+        ([item], 2, 2, 3) for item in "cd"
+    ]
+    assert (accumulator.waiting, accumulator.in_flight) == (0, 14)
 
 
 def test_it_is_the_ageing_that_keeps_the_bound() -> None:

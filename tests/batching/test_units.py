@@ -17,8 +17,9 @@ from perflab.batching.batcher import RequestBatcher
 from perflab.batching.dead_letters import DeadLetter
 from perflab.database.database import Database
 from perflab.database.load import load
-from perflab.errors import InvalidInput, LifecycleError, RejectedRow, UnitBroken
-from perflab.events import Event, FlushCompleted
+from perflab.errors import BufferFull, InvalidInput, LifecycleError, RejectedRow, UnitBroken
+from perflab.events import Cause, Event, FlushCompleted
+from tests.batching.conftest import PATIENCE_SECONDS, Gate
 
 METADATA = MetaData()
 HOUR = Table("weather_hour", METADATA, Column("id", Integer, primary_key=True), Column("origin", Text))
@@ -80,6 +81,38 @@ def test_units_share_a_transaction_and_statements(target: Database, flushed: lis
         # On SQLite BEGIN, COMMIT, and an INSERT for each change between the tables, which refer to each other.
         assert flush.round_trips == (1 if target.engine_name == "postgresql" else 12)
         assert batcher.metrics().items == 15
+
+
+def test_a_unit_counts_as_all_of_its_items(target: Database, flushed: list[FlushCompleted]) -> None:
+    with RequestBatcher(target, 4, max_pending=8, overflow="raise", **LATE) as batcher:
+        with batcher.atomic() as unit:
+            submit_hour(unit, 1, [5, 5])
+        assert batcher.metrics().pending == 3
+        with batcher.atomic() as unit:  # together they are more than a batch, so that the first leaves without it
+            submit_hour(unit, 2, [5])
+        batcher.flush()
+        with batcher.atomic() as unit:  # larger than a batch and than the buffer: accepted and written as a whole
+            large = submit_hour(unit, 3, [5] * 9)
+        batcher.flush()
+        assert [future.exception() for future in large] == [None] * 10
+        metrics = batcher.metrics()
+    assert [(flush.items, flush.capacity) for flush in flushed] == [(3, 4), (2, 4), (10, 10)]
+    assert metrics.utilisation == pytest.approx(15 / 18)
+    assert metrics.causes[Cause.COUNT] == 2
+
+
+def test_no_unit_is_accepted_by_a_full_buffer(target: Database, gate: Gate) -> None:
+    with RequestBatcher(target, 1, max_pending=3, overflow="raise", **LATE) as batcher:
+        with batcher.atomic() as unit:
+            unit.submit(gate, 1)
+            unit.submit(gate, 2)
+            unit.submit(gate, 3)
+        assert gate.entered.wait(PATIENCE_SECONDS)
+        with pytest.raises(BufferFull, match="3 items are pending"), batcher.atomic() as unit:
+            refused = submit_hour(unit, 1, [5])
+        assert all(isinstance(future.exception(), BufferFull) for future in refused)
+        gate.opened.set()
+    assert stored(target) == ([], [])
 
 
 def test_an_item_breaks_its_own_unit_only(target: Database, flushed: list[FlushCompleted]) -> None:
