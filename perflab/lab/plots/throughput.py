@@ -110,7 +110,7 @@ def _finding(findings: Findings) -> tuple[str, str]:
         gain = f"write {times(ratio.value)} times as many items per second as {batches_of(smallest)}"
         title = f"{sentence(batches_of(best))} {gain}"
         return title, f"{numbers}: {times_interval(ratio.value, ratio.low, ratio.high)} times as many."
-    compared = ratio.describe(f"throughput at {best:,}", f"throughput at {smallest:,}")
+    compared = sentence(ratio.describe(f"throughput at {best:,}", f"throughput at {smallest:,}"))
     return "Batch size makes no clear difference to throughput", f"{numbers}, the highest. {compared}"
 
 

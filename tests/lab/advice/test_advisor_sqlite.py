@@ -17,12 +17,13 @@ from perflab.lab.advice.findings import Thresholds
 from perflab.lab.advice.proof import ProofSettings
 from perflab.lab.advice.scratch import ScratchLimits
 from perflab.queue.job import NewJob
-from tests.lab.advice.conftest import QUICK
+from tests.lab.advice.conftest import OF_PROCESSOR, QUICK
 
 CLAIM = (
     "UPDATE job SET state = 'running' WHERE id IN (SELECT id FROM job WHERE queue = ? AND state = 'ready' "
     "AND run_at <= ? ORDER BY priority, run_at LIMIT ?) RETURNING id"
 )
+HOWEVER_QUICK = Thresholds(slow_seconds=0.0)
 NOW = 2_000_000_000
 SETTINGS = {FindingKind.CHECKPOINTS, FindingKind.SMALL_CACHE}
 
@@ -64,7 +65,7 @@ def trapped(sqlite_url: str) -> Iterator[Database]:
 def advise(database: Database, **options: Any) -> Advices:
     with database.recording() as recorder:
         claim(database)
-    return DatabaseAdvisor(database).advise(recorder.statements(), **options)
+    return DatabaseAdvisor(database, thresholds=HOWEVER_QUICK).advise(recorder.statements(), **options)
 
 
 def about_plans(advices: Advices) -> list[Advice]:
@@ -75,16 +76,13 @@ def test_the_trap_is_found_and_the_way_out_is_proven(
     trapped: Database, scratch_directories: Callable[[], list[Path]]
 ) -> None:
     before = everything(trapped)
-    (advice,) = about_plans(advise(trapped, prove=True, settings=QUICK))
+    (advice,) = about_plans(advise(trapped, prove=True, settings=OF_PROCESSOR))
 
     assert advice.finding.kinds == (FindingKind.SKIP_SCAN, FindingKind.SORT)
     assert advice.finding.plan is not None
     assert any("ANY(state)" in line for line in advice.finding.plan.lines)
-    best = advice.best
-    assert best is not None
-    (sql,) = best.proposal.change.sql('"job"')
-    assert sql.endswith('ON "job" ("queue", "priority", "run_at") WHERE "state" = \'ready\'')
-    for option in advice.options:  # the other two: the same index in full, and no statistics
+    assert advice.best is advice.options[0]  # which of them it is, is a matter of the machine
+    for option in advice.options:
         proof = option.proof
         assert proof is not None
         assert proof.gain is not None
@@ -93,13 +91,18 @@ def test_the_trap_is_found_and_the_way_out_is_proven(
         assert proof.gain.blocks == 6
         assert proof.rows == len(before[2])
         assert not [line for line in proof.plan_after if "ANY(" in line or "TEMP B-TREE" in line]
-    partial, _, forget = advice.options
-    assert forget.proposal.change.do[0].startswith("DELETE FROM sqlite_stat1")
-    # An index is charged with what it costs the writes.
-    assert partial.proof is not None
-    assert [cost.what for cost in partial.proof.costs] == ["inserts", "updates of indexed columns"]
-    assert forget.proof is not None
-    assert forget.proof.costs == ()
+    # An index, a partial one or in full, is charged with what it costs the writes.
+    costs = {
+        option.proposal.change.do[0].partition(' ON {table} ("')[2]: [cost.what for cost in option.proof.costs]
+        for option in advice.options
+        if option.proof is not None
+    }
+    writes = ["inserts", "updates of indexed columns"]
+    assert costs == {
+        'queue", "priority", "run_at") WHERE "state" = \'ready\'': writes,
+        'queue", "state", "priority", "run_at")': writes,
+        "": [],  # no statistics
+    }
 
     assert everything(trapped) == before
     assert scratch_directories() == []
@@ -157,7 +160,7 @@ def test_the_schema_of_perflab_is_immune(database: Database, jobs: list[tuple[An
 def test_no_proven_gain_is_an_answer(sqlite_jobs: Database) -> None:
     """An index on a column that has one value only leads to all rows in a roundabout way."""
     advices = DatabaseAdvisor(sqlite_jobs).advise(
-        statements=["SELECT count(payload) FROM job WHERE queue = 'ingest'"], prove=True, settings=QUICK
+        statements=["SELECT count(payload) FROM job WHERE queue = 'ingest'"], prove=True, settings=OF_PROCESSOR
     )
     (advice,) = advices.advice
     assert advice.best is None
@@ -250,7 +253,7 @@ def test_a_database_in_memory_can_be_copied_too() -> None:
             connection.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT)")
             connection.executemany("INSERT INTO item (name) VALUES (?)", [(f"n{n}",) for n in range(20_000)])
         (advice,) = DatabaseAdvisor(database).advise(
-            statements=["SELECT id FROM item WHERE name = 'n7'"], prove=True, settings=QUICK
+            statements=["SELECT id FROM item WHERE name = 'n7'"], prove=True, settings=OF_PROCESSOR
         ).advice  # fmt: skip
         assert advice.best is not None
         assert database.fetch("SELECT name FROM sqlite_schema") == [("item",)]

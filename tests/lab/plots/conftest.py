@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,22 +31,22 @@ CAPACITY_ALONE: dict[str, Any] = {"replay_batch_sizes": ()}
 REPLAY_ALONE: dict[str, Any] = {"closed_loop_batch_sizes": ()}
 
 
-@pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResultsStore]:
-    """One file for all: a plan with another seed has other visits."""
-    with ResultsStore(tmp_path_factory.mktemp("plots") / "results.duckdb") as opened:
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ResultsStore]:
+    """For what is measured again."""
+    with ResultsStore(tmp_path / "results.duckdb") as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def find(store: ResultsStore) -> Find:
-    """What a sweep of a plan finds in a world."""
-    seeds = count(1, step=10)  # a confirmation takes the next one
+def find(tmp_path_factory: pytest.TempPathFactory) -> Find:
+    """What a sweep of a plan finds in a world, each in a store of its own: no test sees what others measured."""
 
     def measured(world: KnownWorld, plan: SweepPlan = PLAN, **changes: Any) -> Findings:
-        own = replace(plan, seed=next(seeds), **changes)
-        run_sweep(own, store, progress=False, measure_cell=world)
-        return Findings(own, store)
+        own = replace(plan, **changes)
+        with ResultsStore(tmp_path_factory.mktemp("plots") / "results.duckdb") as store:
+            run_sweep(own, store, progress=False, measure_cell=world)
+            return Findings(own, store)
 
     return measured
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from perflab.lab.sweep.measure import Flush, Measurement, Slice
@@ -15,7 +15,7 @@ def every_setting_keeps_up(_cell: Cell) -> bool:
     return True
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class KnownWorld:
     """Measures cells without a database.
 
@@ -25,7 +25,8 @@ class KnownWorld:
     Attributes:
         round_trips: Of a flush.
         latency_effect: How often a flush pays what is added to a round trip; None for once with each.
-        noise: Standard deviation of the logarithm of every time, drawn for each visit from `rng`.
+        noise: Standard deviation of the logarithm of every time. A visit's own follows from its cell and its events, so
+            that equal plans are measured equally, whatever was measured before.
         stable: Which settings keep up with a replay.
     """
 
@@ -37,7 +38,6 @@ class KnownWorld:
     latency_effect: float | None = None
     noise: float = 0.02
     stable: Callable[[Cell], bool] = every_setting_keeps_up
-    rng: Random = field(default_factory=lambda: Random(1))
 
     def seconds(self, items: float) -> float:
         return self.alpha + self.beta * items
@@ -54,11 +54,16 @@ class KnownWorld:
     def waiting(self, cell: Cell) -> float:
         return min(cell.flush_interval, (cell.batch_size - 1) / self.rate)
 
+    def factor(self, cell: Cell, part: Slice) -> float:
+        """By how much a visit takes longer than it should."""
+        first = part.measured[0]
+        return Random(f"{cell}/{first.at}/{first.watch}").lognormvariate(0, self.noise)
+
     def __call__(self, cell: Cell, part: Slice, watches: Sequence[str], target: Target) -> Measurement:
         assert watches
         paid = self.round_trips if self.latency_effect is None else self.latency_effect
         latency = paid * (cell.added_latency or 0.0)
-        factor = self.rng.lognormvariate(0, self.noise)
+        factor = self.factor(cell, part)
         items, batch = len(part.measured), self.batch(cell)
         whole, rest = divmod(items, batch)
         sizes = [batch] * whole + [rest] * (rest > 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import count
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,6 @@ from tests.lab.plots.known_world import KnownWorld
 SIZES = (1, 10, 100, 400)
 LATENCIES = (0.0, 0.002, 0.010)
 FindLatency = Callable[..., LatencyFindings]
-seeds = count(1)
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +45,12 @@ def plan(postgres_server: EmbeddedServer) -> SweepPlan:
 
 
 @pytest.fixture(scope="module")
-def find(plan: SweepPlan, store: ResultsStore, postgres_server: EmbeddedServer) -> FindLatency:
+def find(plan: SweepPlan, postgres_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> FindLatency:
     def measured(world: KnownWorld, **changes: Any) -> LatencyFindings:
-        fields = {name: getattr(plan, name) for name in plan.__dataclass_fields__} | {"seed": next(seeds)} | changes
-        own = SweepPlan(**fields)
-        run_sweep(own, store, url=postgres_server.url, progress=False, measure_cell=world)
-        return LatencyFindings(own, store)
+        own = replace(plan, **changes)
+        with ResultsStore(tmp_path_factory.mktemp("latency") / "results.duckdb") as store:
+            run_sweep(own, store, url=postgres_server.url, progress=False, measure_cell=world)
+            return LatencyFindings(own, store)
 
     return measured
 

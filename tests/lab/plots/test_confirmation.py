@@ -24,8 +24,9 @@ def confirmed(findings: Findings, store: ResultsStore, world: KnownWorld, target
 
 
 @pytest.fixture(scope="module")
-def confirmation(findings: Findings, store: ResultsStore, world: KnownWorld) -> Confirmation:
-    return confirmed(findings, store, world)
+def confirmation(findings: Findings, world: KnownWorld, tmp_path_factory: pytest.TempPathFactory) -> Confirmation:
+    with ResultsStore(tmp_path_factory.mktemp("confirmation") / "results.duckdb") as store:
+        return confirmed(findings, store, world)
 
 
 def test_the_ratios_are_the_truth(confirmation: Confirmation, world: KnownWorld) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 import pytest
@@ -8,6 +11,8 @@ import pytest
 from perflab.lab.plots import throughput_by_batch_size
 from perflab.lab.plots.throughput import END_TO_END, MODEL, WRITER
 from perflab.lab.sweep.findings import Findings
+from perflab.lab.sweep.measure import Slice
+from perflab.lab.sweep.plan import Cell
 from tests.lab.plots.conftest import CAPACITY_ALONE, PLAN, Find
 from tests.lab.plots.drawn import marked, text_of, x_of, y_of
 from tests.lab.plots.known_world import KnownWorld
@@ -56,15 +61,49 @@ def test_half_of_the_limit_is_marked(findings: Findings, world: KnownWorld) -> N
     assert "half of the limit" in text_of(axes.texts)
 
 
-def test_a_flat_curve_is_not_called_a_gain(find: Find) -> None:
-    plot = throughput_by_batch_size(
-        find(KnownWorld(alpha=1e-12), closed_loop_batch_sizes=(1, 10, 100), **CAPACITY_ALONE)
-    )
-    assert plot.title in {
-        "Batch size makes no clear difference to throughput",
-        "No larger batch writes more items per second than single items",
-    }
-    assert "No difference larger than" in plot.reading or "no larger batch size was faster" in plot.reading
+@dataclass(frozen=True)
+class Given(KnownWorld):
+    """Batch size makes no difference but for what is given: how much longer each size took, block by block."""
+
+    alpha: float = 1e-12
+    given: Mapping[int, Iterator[float]] = field(default_factory=dict)
+
+    def factor(self, cell: Cell, _part: Slice) -> float:
+        return next(self.given[cell.batch_size])
+
+
+@pytest.mark.parametrize(
+    ("hundred", "title", "reading"),
+    [
+        (
+            (0.97, 1.02, 0.96, 1.03, 0.98, 1.01),
+            "Batch size makes no clear difference to throughput",
+            "the highest. No difference larger than 4.",
+        ),
+        (
+            (0.999, 0.95, 0.94, 1.001, 0.95, 0.94),  # the mean leaves out 1, the median does not
+            "Batch size makes no clear difference to throughput",
+            "the highest. Throughput at 100 and throughput at 1 cannot be told apart safely",
+        ),
+        (
+            (1.01,) * 6,
+            "No larger batch writes more items per second than single items",
+            "no larger batch size was faster on average",
+        ),
+        (
+            (0.95, 0.96, 0.94, 0.95, 0.96, 0.94),
+            "Batches of 100 write 1.05 times as many items per second as single items",
+            ": 1.05 [1.04, 1.06] times as many.",
+        ),
+    ],
+)
+def test_only_a_clear_difference_is_called_a_gain(
+    find: Find, hundred: tuple[float, ...], title: str, reading: str
+) -> None:
+    given = Given(given={1: repeat(1.0), 10: repeat(1.05), 100: iter(hundred)})
+    plot = throughput_by_batch_size(find(given, closed_loop_batch_sizes=(1, 10, 100), **CAPACITY_ALONE))
+    assert plot.title == title
+    assert reading in plot.reading
     assert plot.png()
 
 
