@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from perflab.errors import PerflabError
     from perflab.lab.advice.advisor import DatabaseAdvisor
     from perflab.queue.backoff import Backoff
+    from perflab.queue.hints import Discard, Retry
     from perflab.queue.job import DeadJob, Job, NewJob, QueueCounts
     from perflab.queue.queue import PriorityQueue
     from perflab.queue.worker import Worker, WorkerReport
@@ -54,6 +55,7 @@ _HOME = {
     "DeadJob": "perflab.queue.job",
     "DeadLetter": "perflab.batching.dead_letters",
     "DeadLetterTable": "perflab.batching.dead_letters",
+    "Discard": "perflab.queue.hints",
     "DrainReport": "perflab.batching.drain_report",
     "FixedSizing": "perflab.batching.sizing.fixed",
     "Fleet": "perflab.batching.fleet.fleet",
@@ -70,6 +72,7 @@ _HOME = {
     "PriorityQueue": "perflab.queue.queue",
     "QueueCounts": "perflab.queue.job",
     "RequestBatcher": "perflab.batching.batcher",
+    "Retry": "perflab.queue.hints",
     "RetryPolicy": "perflab.batching.retry",
     "Scheduler": "perflab.scheduler.scheduler",
     "TickReport": "perflab.scheduler.watch",
@@ -94,6 +97,7 @@ __all__ = [
     "DeadJob",
     "DeadLetter",
     "DeadLetterTable",
+    "Discard",
     "DrainReport",
     "FixedSizing",
     "Fleet",
@@ -110,6 +114,7 @@ __all__ = [
     "PriorityQueue",
     "QueueCounts",
     "RequestBatcher",
+    "Retry",
     "RetryPolicy",
     "Scheduler",
     "TickReport",

@@ -14,6 +14,8 @@ from perflab.cli.bench import bench
 from perflab.cli.db import db
 from perflab.cli.report import report
 from perflab.cli.sweep import sweep
+from perflab.cli.worker import EXAMPLES as WORKER_EXAMPLES
+from perflab.cli.worker import worker
 from perflab.version import __version__
 
 app = typer.Typer(
@@ -44,4 +46,5 @@ def perflab(
 app.command()(sweep)
 app.command()(report)
 app.command()(bench)
+app.command(epilog=WORKER_EXAMPLES)(worker)
 app.add_typer(db, name="db")

@@ -15,7 +15,9 @@ EnqueueRow: TypeAlias = tuple[StoredPayload, int, int, int | None, str | None]
 Lease: TypeAlias = tuple[int, int]
 """id, attempt"""
 ErrorRow: TypeAlias = tuple[int, int, int, str]
-"""id, attempt, delay before the next attempt, error"""
+"""id, attempt, delay before the next attempt or `DIES`, error"""
+DIES = -1
+"""Instead of a delay: there is to be no next attempt."""
 ExtendRow: TypeAlias = tuple[int, int, int]
 """id, attempt, new end of the lease"""
 RetryRow: TypeAlias = tuple[int, int]

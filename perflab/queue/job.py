@@ -92,7 +92,7 @@ TRANSITIONS = (
     Transition(JobState.READY, "claim", JobState.RUNNING, "the queue is not paused"),
     Transition(JobState.RUNNING, "mark_done", None, "the lease is still held"),
     Transition(JobState.RUNNING, "mark_error", JobState.SCHEDULED, "the lease is still held, attempts are left"),
-    Transition(JobState.RUNNING, "mark_error", JobState.DEAD, "the lease is still held, no attempts are left"),
+    Transition(JobState.RUNNING, "mark_error", JobState.DEAD, "the lease is still held; none are left, or Discard"),
     Transition(JobState.RUNNING, "extend_lease", JobState.RUNNING, "the lease is still held"),
     Transition(JobState.RUNNING, "release", JobState.READY, "the lease is still held"),
     Transition(JobState.RUNNING, "release", JobState.DEAD, "the lease is still held, and was number 32767"),

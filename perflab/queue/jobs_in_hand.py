@@ -48,6 +48,10 @@ class JobsInHand:
         """Finished, and not yet acknowledged."""
         return self._counts[_Phase.FINISHED]
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._jobs
+
     def jobs(self) -> list[Job]:
         """All of them: their leases are to be kept."""
         with self._lock:

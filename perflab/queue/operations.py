@@ -24,7 +24,9 @@ from perflab.database.values import (
 from perflab.errors import InvalidInput
 from perflab.events import Event, JobsEnqueued, JobsFinished
 from perflab.queue.backoff import Backoff
-from perflab.queue.engine import EnqueueRow, ErrorRow, Lease, QueueEngine, RetryRow
+from perflab.queue.engine import DIES, EnqueueRow, ErrorRow, Lease, QueueEngine, RetryRow
+from perflab.queue.hints import Discard
+from perflab.queue.hints import Retry as RetryHint
 from perflab.queue.job import Job, NewJob
 
 Item = TypeVar("Item")
@@ -144,8 +146,15 @@ class MarkError(QueueOperation[tuple[Job, BaseException | str], bool]):
         if not isinstance(error, str | BaseException):
             raise InvalidInput(f"an error is {type(error).__name__} {shown(error, 80)}: give an exception or text")
         job_id, attempt = _lease(job)
-        delay_seconds = self._settings.backoff.delay_seconds(attempt, self._settings.rng)
-        return job_id, attempt, int(delay_seconds * 1e6), describe_error(error)
+        return job_id, attempt, self._delay(attempt, error), describe_error(error)
+
+    def _delay(self, attempt: int, error: BaseException | str) -> int:
+        """Microseconds until the next attempt, or `DIES`."""
+        if isinstance(error, Discard):
+            return DIES
+        if isinstance(error, RetryHint):
+            return int(error.after_seconds * 1e6)
+        return int(self._settings.backoff.delay_seconds(attempt, self._settings.rng) * 1e6)
 
     def size_bytes(self, item: tuple[Job, BaseException | str]) -> int:
         return ROW_BYTES + min(LONGEST_ERROR, len(str(item[1])))
@@ -154,8 +163,8 @@ class MarkError(QueueOperation[tuple[Job, BaseException | str], bool]):
         return self._engine.mark_error(connection, rows, self._settings.now())
 
     def event(self, items: Sequence[tuple[Job, BaseException | str]], results: Sequence[bool]) -> Event:
-        accepted = [job for (job, _), accepted in zip(items, results, strict=True) if accepted]
-        dead = sum(job.attempt >= job.max_attempts for job in accepted)
+        accepted = [item for item, accepted in zip(items, results, strict=True) if accepted]
+        dead = sum(job.attempt >= job.max_attempts or isinstance(error, Discard) for job, error in accepted)
         return JobsFinished(
             self._settings.name, retried=len(accepted) - dead, dead=dead, stale=len(results) - len(accepted)
         )

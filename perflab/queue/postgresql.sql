@@ -187,11 +187,11 @@ WITH answer AS (
 SELECT id FROM answer
 
 -- name: mark_error
--- No id and attempt come twice. A dead job's run_at is the time of its death.
+-- No id and attempt come twice. A delay below 0 ends the job. A dead job's run_at is the time of its death.
 WITH answer AS (
     UPDATE perflab_jobs AS job
-    SET state = CASE WHEN job.attempt < max_attempts THEN 'scheduled' ELSE 'dead' END,
-        run_at = CASE WHEN job.attempt < max_attempts THEN %(now)s::int8 + failed.delay ELSE %(now)s::int8 END,
+    SET state = CASE WHEN job.attempt < max_attempts AND delay >= 0 THEN 'scheduled' ELSE 'dead' END,
+        run_at = %(now)s::int8 + CASE WHEN job.attempt < max_attempts AND delay >= 0 THEN delay ELSE 0 END,
         last_error = failed.error,
         lease_until = NULL,
         worker = NULL

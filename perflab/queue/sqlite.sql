@@ -65,10 +65,11 @@ WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'runn
 RETURNING id, attempt
 
 -- name: mark_error
--- ?1 is a JSON array of [id, attempt, delay in microseconds, error]. A dead job's run_at is the time of its death.
+-- ?1 is a JSON array of [id, attempt, delay in microseconds, error]. A delay below 0 ends the job. A dead job's run_at is
+-- the time of its death.
 UPDATE perflab_jobs
-SET state = CASE WHEN perflab_jobs.attempt < max_attempts THEN 'scheduled' ELSE 'dead' END,
-    run_at = CASE WHEN perflab_jobs.attempt < max_attempts THEN ?2 + failed.delay ELSE ?2 END,
+SET state = CASE WHEN perflab_jobs.attempt < max_attempts AND delay >= 0 THEN 'scheduled' ELSE 'dead' END,
+    run_at = ?2 + CASE WHEN perflab_jobs.attempt < max_attempts AND delay >= 0 THEN delay ELSE 0 END,
     last_error = failed.error,
     lease_until = NULL,
     worker = NULL

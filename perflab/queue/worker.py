@@ -192,7 +192,7 @@ class Worker:
             if room <= 0:
                 self._wakeup.wait(self._poll_interval)
                 continue
-            was_idle = not self._in_hand.waiting and not self._in_hand.running
+            was_idle = self._in_hand.is_empty
             try:
                 jobs = self._queue.claim(room, self._lease, worker=self.name)
             except TransientError:

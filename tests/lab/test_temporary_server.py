@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,7 @@ import psycopg
 import pytest
 
 from perflab.lab.temporary_server import OLD_SECONDS, PREFIX, temporary_server
+from tests.processes import runs
 
 HOLD = """
     import sys, time
@@ -36,16 +36,6 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
 
 def later() -> float:
     return time.time() + 2 * OLD_SECONDS
-
-
-def runs(process_id: int) -> bool:
-    """Whether it is there and does something: in a container nobody may collect what has ended."""
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    status = Path(f"/proc/{process_id}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_server_is_there_for_the_block(folder: Path) -> None:
