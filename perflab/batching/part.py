@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
 from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from perflab.batching.accumulator import Batch
+from perflab.batching.grouping import group_by_operation
 from perflab.batching.unit_write import UnitWrite
 from perflab.batching.waiting_lines import Entry
 from perflab.database.ledger import KeptAnswers
@@ -50,7 +50,7 @@ class AppliedPart:
         self._opened = open_units(part)
         self._results: list[Any] = [None] * len(self._opened)
         self._answers: list[tuple[list[int], Sequence[Any]]] = []
-        for operation, positions in group_by_operation(self._opened):
+        for operation, positions in group_by_operation([prepared.operation for prepared in self._opened]):
             answer = operation.apply(connection, [self._opened[position].row for position in positions])
             if connection.answers_at_once:  # and must be read, while a faulty operation can be undone
                 self._spread(answer, positions)
@@ -124,55 +124,3 @@ class Doubt:
         except ResultLost as error:
             results = [Unreadable(error)] * len(self._part)
         self.results = {prepared.entry.number: result for prepared, result in zip(self._part, results, strict=True)}
-
-
-Group: TypeAlias = tuple[Operation[Any, Any], list[int]]
-"""An operation and the positions of its items in the part."""
-
-
-def group_by_operation(part: Sequence[PreparedItem]) -> list[Group]:
-    """Positions by operation: as few groups as possible without changing the order on any table.
-
-    An item joins the group of its operation unless a later group shares a table with it; then it begins a new one.
-    """
-    groups: list[Group] = []
-    group_of: dict[int, int] = {}  # by identity of the operation
-    last_on_table: dict[str, int] = {}
-    for position, prepared in enumerate(part):
-        operation = prepared.operation
-        index = group_of.get(id(operation))
-        if index is None or (index != len(groups) - 1 and any(last_on_table[t] > index for t in operation.tables)):
-            index = group_of[id(operation)] = len(groups)
-            groups.append((operation, []))
-            last_on_table.update(dict.fromkeys(operation.tables, index))
-        groups[index][1].append(position)
-    return in_order_of_tables(groups)
-
-
-def in_order_of_tables(groups: Sequence[Group]) -> list[Group]:
-    """Groups that may change places, by the names of their tables.
-
-    Two processes that write the same tables then lock them in one order, and cannot deadlock for that reason.
-    """
-    if len(groups) == 1:
-        return list(groups)
-    waits_for = [0] * len(groups)
-    followers: list[list[int]] = [[] for _ in groups]
-    last_on_table: dict[str, int] = {}
-    for index, (operation, _) in enumerate(groups):
-        for before in {last_on_table[table] for table in operation.tables if table in last_on_table}:
-            followers[before].append(index)
-            waits_for[index] += 1
-        last_on_table.update(dict.fromkeys(operation.tables, index))
-    names = [sorted(operation.tables) for operation, _ in groups]
-    ready = [(names[index], index) for index, count in enumerate(waits_for) if not count]
-    heapify(ready)
-    ordered = []
-    while ready:
-        _, index = heappop(ready)
-        ordered.append(groups[index])
-        for follower in followers[index]:
-            waits_for[follower] -= 1
-            if not waits_for[follower]:
-                heappush(ready, (names[follower], follower))
-    return ordered

@@ -130,7 +130,7 @@ class AtomicUnit(Generic[AnyFuture]):
         if isinstance(operation, KeyedRead):
             raise InvalidInput(f"{operation.name} reads, and an atomic unit writes: submit it to the batcher instead")
         future = self._make_future(self._cancel)
-        self._members.append(Member(operation, item, future))
+        self._members.append(Member(operation, item, future, len(self._members)))
         return future
 
     def __enter__(self) -> Self:
@@ -190,9 +190,11 @@ class SubmitsUnits:
         """A `with` block whose items are written together or not at all; the options are those of `submit`.
 
         `with batcher.atomic() as unit: unit.submit(…); unit.submit(…)`. At its end all is submitted as one; nothing is,
-        if the block raises. The items keep their order, so what others refer to goes first. Several units
-        share a transaction, each whole. If one of its items is refused, a unit is not written: the future of that item
-        has its error, the others have `UnitBroken`. Cancelling one future takes the whole unit back until it has left.
+        if the block raises. A unit of nothing but inserts may come in any order: what others refer to is written first.
+        In other units the items keep their order. Several units share a transaction, each whole. If one of its items is
+        refused, a unit is not written: the future of that item has its error, the others have `UnitBroken`. Cancelling
+        one future takes the whole unit back until it has left.
+
         For all bounds, events and metrics a unit counts as all of its items. It is never split: one that is larger than
         `batch_size` leaves alone, and a buffer with any room takes a whole one.
         """

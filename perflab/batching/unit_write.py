@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from perflab.batching.grouping import parents_first
 from perflab.database.failures import as_perflab_error
 from perflab.database.operation import DriverConnection, Operation
 from perflab.errors import InvalidInput, LifecycleError, UnitBroken
@@ -17,6 +18,8 @@ class Member(NamedTuple):
     operation: Operation[Any, Any]
     item: Any
     future: Any
+    position: int
+    """As it was submitted."""
 
 
 class Undone(Exception):
@@ -24,15 +27,19 @@ class Undone(Exception):
 
 
 class UnitWrite:
-    """The items of one unit as one operation. Its row is a list of those of its items, in their order."""
+    """The items of one unit as one operation. Its row is a list of those of its items, in their order.
+
+    Args:
+        members: as they were submitted. Where all of them do nothing but add rows, what others refer to goes first.
+    """
 
     name = "atomic unit"
 
     def __init__(self, members: Sequence[Member]) -> None:
-        self.members = members
+        self.members = [members[at] for at in parents_first([member.operation for member in members])]
         self.tables = frozenset[str]().union(*(member.operation.tables for member in members))
         self.broken_by: int | None = None
-        """Position of the item that was refused, once that is known."""
+        """Index of the member that was refused, once that is known."""
         self._lock = threading.Lock()
         self._has_left = False
         self._is_dropped = False
@@ -49,18 +56,18 @@ class UnitWrite:
                 raise LifecycleError("the unit was cancelled as it left: nothing of it is written")
             self._has_left = True
         rows = []
-        for position, member in enumerate(self.members):
+        for index, member in enumerate(self.members):
             try:
                 rows.append(member.operation.prepare(member.item))
             except Exception:
-                self.broken_by = position
+                self.broken_by = index
                 raise
         return rows
 
     def apply(self, connection: DriverConnection, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """One item after the other, in their order. A batch sends them by operation instead, see `AppliedPart`."""
-        for position, (member, row) in enumerate(zip(self.members, rows[0], strict=True)):
-            self.broken_by = position
+        for index, (member, row) in enumerate(zip(self.members, rows[0], strict=True)):
+            self.broken_by = index
             list(member.operation.apply(connection, [row]))
         self.broken_by = None
         return []
@@ -80,8 +87,9 @@ class UnitWrite:
         """For each item, where the unit failed with this error."""
         if self.broken_by is None:
             return [error] * len(self)
-        place = f"item {self.broken_by + 1} of {len(self)} of its atomic unit"
-        name = str(self.members[self.broken_by].operation.name)
+        breaker = self.members[self.broken_by]
+        place = f"item {breaker.position + 1} of {len(self)} of its atomic unit"
+        name = str(breaker.operation.name)
         own: Exception
         if isinstance(error, InvalidInput):
             own = InvalidInput(f"{name}, {place}: {error}")
@@ -93,10 +101,10 @@ class UnitWrite:
                 own.__cause__ = error.__cause__
         broken = UnitBroken(
             f"not written, because {place} was refused ({own}); correct or leave out that one and submit all again",
-            position=self.broken_by,
+            position=breaker.position,
         )
         broken.__cause__ = own
-        return [own if position == self.broken_by else broken for position in range(len(self))]
+        return [own if member is breaker else broken for member in self.members]
 
 
 def count_of(operation: Operation[Any, Any]) -> int:

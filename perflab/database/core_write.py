@@ -64,6 +64,7 @@ class CoreWrite:
         self.table_name = name_of_table(statement)
         self.name = name_of(statement)
         self.tables = _tables(statement)
+        self.adds_to = self.table_name if _only_adds(statement) else None
         returned = statement.exported_columns if statement._returning else ()  # noqa: SLF001
         self._returns = bool(returned)
         self._readers = tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in returned)
@@ -220,6 +221,18 @@ def _tables(statement: CoreStatement) -> frozenset[str]:
                 else:
                     names.add(full_name.rpartition(".")[2])
     return frozenset(names)
+
+
+def _only_adds(statement: CoreStatement) -> bool:
+    """Whether it is an INSERT that changes no row that is there, and looks at no other table than for its references.
+
+    A prefix may be SQLite's OR REPLACE, and ON CONFLICT may update.
+    """
+    if not isinstance(statement, Insert) or statement._prefixes:  # noqa: SLF001
+        return False
+    conflict = getattr(statement._post_values_clause, "__visit_name__", None)  # noqa: SLF001
+    named = {part.name for part in iterate(statement) if isinstance(part, TableClause)}
+    return conflict in (None, "on_conflict_do_nothing") and named == {name_of_table(statement)}
 
 
 class CoreWrites:

@@ -88,6 +88,16 @@ class Announcing(Protocol):
         """What to tell them of items that were written together, and their results; None if nothing."""
 
 
+class AddsRows(Protocol):
+    """An operation that may do nothing but add rows to one table. It may then go before others that refer to that."""
+
+    @property
+    def adds_to(self) -> str | None:
+        """The table: of `tables`, the others are those that it refers to, directly or not, and it reads none of them
+        for anything else. None: it does more.
+        """
+
+
 class Operation(Protocol[Item_contra, Result_co]):
     """A kind of write that many items share.
 
@@ -105,7 +115,8 @@ class Operation(Protocol[Item_contra, Result_co]):
     def tables(self) -> frozenset[str]:
         """The tables whose order of writes matters to it: those it writes and those that these refer to.
 
-        Operations with no table in common may change places inside a batch; all others keep their order.
+        Operations with no table in common may change places inside a batch; all others keep their order, but for what
+        `AddsRows` says.
         """
 
     def prepare(self, item: Item_contra) -> Any:

@@ -38,6 +38,8 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import Enum as EnumType
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
@@ -341,6 +343,24 @@ def test_an_operation_names_what_it_writes_and_all_that_this_refers_to(flights: 
     assert CoreWrite(insert(PLANE), flights.dialect).tables == {"plane"}
     assert CoreWrite(insert(FLIGHT), flights.dialect).tables == {"flight", "plane"}
     assert CoreWrite(delete(seat), flights.dialect).tables == {"seat", "flight", "plane"}
+
+
+def test_only_a_plain_insert_does_nothing_but_add(flights: Database) -> None:
+    from_dialect = sqlite_insert if flights.dialect.name == "sqlite" else postgresql_insert
+    adding: list[Any] = [
+        insert(FLIGHT),
+        insert(FLIGHT).returning(FLIGHT.c.id),
+        from_dialect(FLIGHT).on_conflict_do_nothing(),
+    ]
+    assert [CoreWrite(statement, flights.dialect).adds_to for statement in adding] == ["flight"] * 3
+    others: list[Any] = [
+        insert(FLIGHT).prefix_with("OR REPLACE"),
+        from_dialect(FLIGHT).on_conflict_do_update(index_elements=["id"], set_={"delay": 0}),
+        insert(TYPED).from_select(["id"], select(PLANE.c.seats)),
+        update(FLIGHT),
+        delete(FLIGHT),
+    ]
+    assert [CoreWrite(statement, flights.dialect).adds_to for statement in others] == [None] * 5
 
 
 def test_a_reference_to_an_unknown_table_or_in_a_circle_is_named_too(flights: Database) -> None:
