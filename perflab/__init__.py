@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from perflab.queue.backoff import Backoff
     from perflab.queue.hints import Discard, Retry
     from perflab.queue.job import DeadJob, Job, NewJob, QueueCounts
+    from perflab.queue.leases import WorkerLease
     from perflab.queue.queue import PriorityQueue
     from perflab.queue.worker import Worker, WorkerReport
     from perflab.scheduler.scheduler import Scheduler
@@ -78,6 +79,7 @@ _HOME = {
     "TickReport": "perflab.scheduler.watch",
     "Watch": "perflab.scheduler.watch",
     "Worker": "perflab.queue.worker",
+    "WorkerLease": "perflab.queue.leases",
     "WorkerReport": "perflab.queue.worker",
     "load": "perflab.database.load",
     "load_all": "perflab.database.load",
@@ -120,6 +122,7 @@ __all__ = [
     "TickReport",
     "Watch",
     "Worker",
+    "WorkerLease",
     "WorkerReport",
     "__version__",
     "load",

@@ -41,6 +41,7 @@ NAMES = [
     "TickReport",
     "Watch",
     "Worker",
+    "WorkerLease",
     "WorkerReport",
     "__version__",
     "load",

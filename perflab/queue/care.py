@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from perflab.database.compression import decode_stored
-from perflab.database.database import Database
-from perflab.database.failures import TypedErrors
-from perflab.database.operation import DriverConnection
 from perflab.database.values import check_integer, check_number, from_microseconds, shown, to_microseconds
 from perflab.errors import CorruptPayload, InvalidInput
 from perflab.events import LeasesRescued
+from perflab.queue.base import LARGEST_LIMIT, QueueBase, each
 from perflab.queue.engine import DeadRow
 from perflab.queue.job import DeadJob, JobState, QueueCounts
-from perflab.queue.operations import MOST_ATTEMPTS, QueueOperation, QueueOperations, QueueSettings
+from perflab.queue.operations import MOST_ATTEMPTS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Connection
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-LARGEST_LIMIT = 1_000_000
 AFTER_ALL = (2**63 - 1, 2**63 - 1)
 """A time and an id that no job comes after."""
 
 
-class QueueCare:
-    """The part of a `PriorityQueue` that neither puts jobs in nor takes them out.
-
-    Args:
-        db: where the jobs are.
-        settings: of the queue.
-    """
-
-    def __init__(self, db: Database, settings: QueueSettings) -> None:
-        self.db = db
-        self.name = settings.name
-        self._engine = settings.engine
-        self._now = settings.now
-        self.operations = QueueOperations(settings)
+class QueueCare(QueueBase):
+    """The part of a `PriorityQueue` that neither puts jobs in nor takes them out."""
 
     def cancel(self, ids: Iterable[int]) -> list[bool]:
         """Delete jobs that have not started. False: no such job in this queue, or it is running or dead."""
@@ -82,9 +61,10 @@ class QueueCare:
         return [_dead_job(self.name, row) for row in self._engine.dead_jobs(self.db, self.name, limit, after)]
 
     def rescue_expired(self, limit: int = 1000) -> int:
-        """Take leases away that have run out, the oldest first, and return how many.
+        """Take jobs away whose lease has run out, or their worker's, and return how many: at most `limit`.
 
-        Their jobs are ready again, or dead if that was their last attempt. Workers call this now and then.
+        They are ready again, or dead if that was their last attempt. Workers call this now and then. Jobs that somebody
+        is just acknowledging are left to them.
         """
         check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
         with self._transaction("rescue_expired") as connection:
@@ -126,22 +106,6 @@ class QueueCare:
         """How many jobs are in each state."""
         return self._engine.counts(self.db, self.name)
 
-    # -- inside --------------------------------------------------------------------------------------------------------
-
-    def _write(
-        self,
-        operation: QueueOperation[Item, Result],
-        items: Iterable[Item],
-        *,
-        connection: Connection | None = None,
-    ) -> list[Result]:
-        return self.db.apply(operation, each(items), connection=connection)
-
-    @contextmanager
-    def _transaction(self, doing: str) -> Iterator[DriverConnection]:
-        with TypedErrors(f"{doing} on queue {self.name!r}"), self.db.driver_transaction() as connection:
-            yield connection
-
 
 def _dead_job(queue: str, row: DeadRow) -> DeadJob:
     died_at, job_id, text, frame, priority, attempts, key, error, enqueued_at = row
@@ -162,10 +126,3 @@ def _dead_job(queue: str, row: DeadRow) -> DeadJob:
         from_microseconds(died_at),
         problem,
     )
-
-
-def each(items: Iterable[Item]) -> Iterable[Item]:
-    """The items, unless they are one where many are taken."""
-    if not isinstance(items, Iterable) or isinstance(items, str | bytes):
-        raise InvalidInput(f"{shown(items, 80)} is one thing where many are taken: give a list")
-    return items

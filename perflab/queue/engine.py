@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from perflab.database.compression import StoredPayload
 from perflab.database.database import Database
@@ -20,12 +20,23 @@ DIES = -1
 """Instead of a delay: there is to be no next attempt."""
 ExtendRow: TypeAlias = tuple[int, int, int]
 """id, attempt, new end of the lease"""
+KeptJobs: TypeAlias = tuple[int, list[bool]]
+"""id of a worker's lease, and which jobs it has"""
 RetryRow: TypeAlias = tuple[int, int]
 """id, number of attempts more"""
 ClaimedRow: TypeAlias = tuple[int, int, int, str, int, int, str | None, bytes | None]
 """priority, run_at, id, payload, attempt, max_attempts, key, payload_zstd"""
 DeadRow: TypeAlias = tuple[int, int, str, bytes | None, int, int, str | None, str | None, int]
 """run_at (of its death), id, payload, payload_zstd, priority, attempt, key, last_error, enqueued_at"""
+
+
+class Holder(NamedTuple):
+    """Who gets claimed jobs: a lease of their own, or that of a worker."""
+
+    lease_until: int | None
+    worker: str | None
+    worker_id: int | None
+
 
 PROMOTED_AT_ONCE = 10_000
 """Bounds how long one claim may hold its locks when very many jobs fall due together."""
@@ -43,9 +54,9 @@ class QueueEngine(Protocol):
         """The ids. A row whose key an unfinished job has, or an earlier row, gets that one's id and is not written."""
 
     def claim(
-        self, connection: DriverConnection, queue: str, limit: int, now: int, *, lease_until: int, worker: str | None
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder
     ) -> Sequence[ClaimedRow]:
-        """Lease ready jobs: lowest priority number first, then run_at, then id."""
+        """Lease ready jobs: lowest priority number first, then run_at, then id. None, if the worker's lease is lost."""
 
     def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> Sequence[bool]:
         """Delete what is still held."""
@@ -57,7 +68,36 @@ class QueueEngine(Protocol):
         """Make what is still held ready again."""
 
     def extend_lease(self, connection: DriverConnection, rows: Sequence[ExtendRow]) -> Sequence[bool]:
-        """Move the end of leases that are still held; of several rows for one lease, the last one counts."""
+        """Move the end of leases that are still held; of several rows for one lease, the last one counts.
+
+        Jobs of a worker's lease get one of their own.
+        """
+
+    def open_lease(
+        self, connection: DriverConnection, queue: str, worker: str, now: int, *, lease_until: int
+    ) -> Sequence[int]:
+        """A new lease for the jobs of a worker; its id alone."""
+
+    def renew_lease(self, connection: DriverConnection, worker_id: int, now: int, *, lease_until: int) -> Sequence[int]:
+        """Move the end of a worker's lease; its id if it still holds."""
+
+    def replace_lease(
+        self,
+        connection: DriverConnection,
+        queue: str,
+        worker_id: int,
+        leases: Sequence[Lease],
+        now: int,
+        *,
+        worker: str,
+        lease_until: int,
+    ) -> Sequence[KeptJobs]:
+        """Close a worker's lease, and open another one that has those of these jobs (any number) that are still held;
+        the others of the old one are released. Which ones it has, as the only row.
+        """
+
+    def close_lease(self, connection: DriverConnection, queue: str, worker_id: int, now: int) -> Sequence[int]:
+        """End a worker's lease, and release what it has; the ids of that."""
 
     def cancel(self, connection: DriverConnection, queue: str, ids: Sequence[int]) -> Sequence[bool]:
         """Delete scheduled and ready jobs."""
@@ -66,7 +106,7 @@ class QueueEngine(Protocol):
         """Make dead jobs ready for a number of attempts more."""
 
     def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> Sequence[str]:
-        """Take expired leases away; the state of each of these jobs, ready or dead."""
+        """Take expired leases away, those of jobs and those of workers; the state of each of these jobs."""
 
     def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> Sequence[int]:
         """Delete jobs that died before a time; their ids."""

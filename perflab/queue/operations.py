@@ -123,7 +123,7 @@ class MarkDone(QueueOperation[Job, bool]):
     name = "mark_done"
 
     def prepare(self, item: Job) -> Lease:
-        return _lease(item)
+        return lease_of(item)
 
     def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> Sequence[bool]:
         return self._engine.mark_done(connection, rows)
@@ -145,7 +145,7 @@ class MarkError(QueueOperation[tuple[Job, BaseException | str], bool]):
         job, error = _pair(item, "(job, error)")
         if not isinstance(error, str | BaseException):
             raise InvalidInput(f"an error is {type(error).__name__} {shown(error, 80)}: give an exception or text")
-        job_id, attempt = _lease(job)
+        job_id, attempt = lease_of(job)
         return job_id, attempt, self._delay(attempt, error), describe_error(error)
 
     def _delay(self, attempt: int, error: BaseException | str) -> int:
@@ -176,7 +176,7 @@ class Release(QueueOperation[Job, bool]):
     name = "release"
 
     def prepare(self, item: Job) -> Lease:
-        return _lease(item)
+        return lease_of(item)
 
     def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> Sequence[bool]:
         return self._engine.release(connection, rows, self._settings.now())
@@ -189,7 +189,7 @@ class ExtendLease(QueueOperation[tuple[Job, float], bool]):
 
     def prepare(self, item: tuple[Job, float]) -> tuple[Lease, int]:
         job, lease_seconds = _pair(item, "(job, lease)")
-        return _lease(job), lease_microseconds(lease_seconds)
+        return lease_of(job), lease_microseconds(lease_seconds)
 
     def apply(self, connection: DriverConnection, rows: Sequence[tuple[Lease, int]]) -> Sequence[bool]:
         now = self._settings.now()
@@ -263,7 +263,12 @@ def _pair(item: tuple[Subject, Parameter], shape: str) -> tuple[Subject, Paramet
     return item
 
 
-def _lease(job: Job) -> Lease:
+def lease_of(job: Job) -> Lease:
+    """Id and attempt.
+
+    Raises:
+        InvalidInput: not a job that was claimed.
+    """
     if not isinstance(job, Job):
         raise InvalidInput(f"a job is {type(job).__name__} {shown(job, 80)}: give a Job that claim() returned")
     return job.id, job.attempt

@@ -18,6 +18,8 @@ from perflab.queue.engine import (
     EnqueueRow,
     ErrorRow,
     ExtendRow,
+    Holder,
+    KeptJobs,
     Lease,
     RetryRow,
 )
@@ -53,12 +55,10 @@ class PostgresQueueEngine:
         return Deferred(ids)
 
     def claim(
-        self, connection: DriverConnection, queue: str, limit: int, now: int, *, lease_until: int, worker: str | None
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder
     ) -> Sequence[ClaimedRow]:
         connection.execute(_SQL["promote"], {"queue": queue, "now": now, "limit": PROMOTED_AT_ONCE})
-        cursor = connection.execute(
-            _SQL["claim"], {"queue": queue, "limit": limit, "lease_until": lease_until, "worker": worker}
-        )
+        cursor = connection.execute(_SQL["claim"], {"queue": queue, "limit": limit, "now": now, **holder._asdict()})
         return Deferred(lambda: sorted(cursor.fetchall(), key=_claim_order))
 
     def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> Sequence[bool]:
@@ -118,8 +118,61 @@ class PostgresQueueEngine:
             )
         )
 
+    def open_lease(
+        self, connection: DriverConnection, queue: str, worker: str, now: int, *, lease_until: int
+    ) -> Sequence[int]:
+        parameters = {"queue": queue, "worker": worker, "now": now, "lease_until": lease_until}
+        cursor = connection.execute(_SQL["open_lease"], parameters)
+        return Deferred(lambda: _first_column(cursor))
+
+    def renew_lease(self, connection: DriverConnection, worker_id: int, now: int, *, lease_until: int) -> Sequence[int]:
+        parameters = {"worker_id": worker_id, "now": now, "lease_until": lease_until}
+        cursor = connection.execute(_SQL["renew_lease"], parameters)
+        return Deferred(lambda: _first_column(cursor))
+
+    def replace_lease(
+        self,
+        connection: DriverConnection,
+        queue: str,
+        worker_id: int,
+        leases: Sequence[Lease],
+        now: int,
+        *,
+        worker: str,
+        lease_until: int,
+    ) -> Sequence[KeptJobs]:
+        old = {"queue": queue, "worker_id": worker_id, "now": now}
+        connection.execute(_SQL["close_lease"], old)
+        cursor = connection.execute(
+            _SQL["replace_lease"],
+            {
+                "queue": queue,
+                "worker": worker,
+                "now": now,
+                "lease_until": lease_until,
+                "ids": IntegerArray([job_id for job_id, _ in leases]),
+                "attempts": IntegerArray([attempt for _, attempt in leases]),
+            },
+        )
+        connection.execute(_SQL["release_worker"], old)
+
+        def read() -> list[KeptJobs]:
+            rows = cursor.fetchall()
+            return [(rows[0][0], first_only(leases, {(job_id, attempt) for _, job_id, attempt in rows if job_id}))]
+
+        return Deferred(read)
+
+    def close_lease(self, connection: DriverConnection, queue: str, worker_id: int, now: int) -> Sequence[int]:
+        parameters = {"queue": queue, "worker_id": worker_id, "now": now}
+        connection.execute(_SQL["close_lease"], parameters)
+        cursor = connection.execute(_SQL["release_worker"], parameters)
+        return Deferred(lambda: _first_column(cursor))
+
     def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> Sequence[str]:
-        cursor = connection.execute(_SQL["rescue_expired"], {"queue": queue, "now": now, "limit": limit})
+        parameters = {"queue": queue, "now": now, "limit": limit}
+        connection.execute(_SQL["give_up_workers"], parameters)
+        cursor = connection.execute(_SQL["rescue_expired"], parameters)
+        connection.execute(_SQL["forget_workers"], parameters)
         return Deferred(lambda: _first_column(cursor))
 
     def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> Sequence[int]:

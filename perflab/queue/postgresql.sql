@@ -101,15 +101,28 @@ WHERE id = ANY(ARRAY(
 
 -- name: claim
 -- The partial index of ready jobs has this very order, so that nothing is sorted. RETURNING promises no order. Whether
--- the queue is paused is asked once, before any job is read.
+-- the queue is paused is asked once, before any job is read, and so is whether the lease of the worker still holds. That
+-- row is locked, so that none of its jobs can come to a lease that has just been closed or given up for lost.
 UPDATE perflab_jobs
-SET state = 'running', attempt = attempt + 1, lease_until = %(lease_until)s::int8, worker = %(worker)s::text
+SET state = 'running',
+    attempt = attempt + 1,
+    lease_until = %(lease_until)s::int8,
+    worker = %(worker)s::text,
+    worker_id = %(worker_id)s::int8
 WHERE id = ANY(ARRAY(
     SELECT id
     FROM perflab_jobs
     WHERE queue = %(queue)s::text
         AND state = 'ready'
         AND NOT EXISTS (SELECT FROM perflab_queues WHERE name = %(queue)s::text)
+        AND (
+            %(worker_id)s::int8 IS NULL
+            OR EXISTS (
+                SELECT FROM perflab_workers
+                WHERE id = %(worker_id)s::int8 AND lease_until > %(now)s::int8
+                FOR KEY SHARE
+            )
+        )
     ORDER BY priority, run_at, id
     LIMIT %(limit)s::int8
     FOR UPDATE SKIP LOCKED
@@ -152,7 +165,8 @@ WITH released AS (
         run_at = CASE WHEN attempt < 32767 THEN run_at ELSE %(now)s::int8 END,
         max_attempts = least(max_attempts + 1, 32767),
         lease_until = NULL,
-        worker = NULL
+        worker = NULL,
+        worker_id = NULL
     WHERE id = ANY(ARRAY(
         SELECT id
         FROM perflab_jobs
@@ -171,9 +185,12 @@ answer AS (
 SELECT id FROM answer
 
 -- name: extend_lease
+-- A job of a worker's lease gets one of its own.
 WITH answer AS (
     UPDATE perflab_jobs
-    SET lease_until = %(lease_until)s::int8
+    SET lease_until = %(lease_until)s::int8,
+        worker = coalesce(worker, (SELECT name FROM perflab_workers WHERE perflab_workers.id = worker_id)),
+        worker_id = NULL
     WHERE id = ANY(ARRAY(
         SELECT id
         FROM perflab_jobs
@@ -194,7 +211,8 @@ WITH answer AS (
         run_at = %(now)s::int8 + CASE WHEN job.attempt < max_attempts AND delay >= 0 THEN delay ELSE 0 END,
         last_error = failed.error,
         lease_until = NULL,
-        worker = NULL
+        worker = NULL,
+        worker_id = NULL
     FROM unnest(
         %(ids)b::int8[], %(attempts)b::int8[], %(delays)b::int8[], %(errors)b::text[]
     ) AS failed (id, attempt, delay, error)
@@ -302,22 +320,128 @@ DELETE FROM perflab_queues WHERE name = %(queue)s::text RETURNING name
 -- name: paused_at
 SELECT paused_at FROM perflab_queues WHERE name = %(queue)s::text
 
--- name: rescue_expired
+-- name: open_lease
+INSERT INTO perflab_workers (queue, name, started_at, lease_until)
+VALUES (%(queue)s::text, %(worker)s::text, %(now)s::int8, %(lease_until)s::int8)
+RETURNING id
+
+-- name: renew_lease
+-- One row for all jobs. What has run out once stays lost, because its jobs may be with others already.
+UPDATE perflab_workers
+SET lease_until = %(lease_until)s::int8
+WHERE id = %(worker_id)s::int8 AND lease_until > %(now)s::int8
+RETURNING id
+
+-- name: close_lease
+-- Waits for claims that run with this lease; whatever comes later finds it gone.
+DELETE FROM perflab_workers WHERE id = %(worker_id)s::int8
+
+-- name: replace_lease
+-- A new lease, and the jobs that it takes over: those that are still held by their id and attempt.
+WITH opened AS (
+    INSERT INTO perflab_workers (queue, name, started_at, lease_until)
+    VALUES (%(queue)s::text, %(worker)s::text, %(now)s::int8, %(lease_until)s::int8)
+    RETURNING id
+),
+kept AS (
+    UPDATE perflab_jobs AS job
+    SET worker_id = (SELECT id FROM opened), lease_until = NULL, worker = NULL
+    FROM unnest(%(ids)b::int8[], %(attempts)b::int8[]) AS held (id, attempt)
+    WHERE job.id = ANY(ARRAY(
+            SELECT id FROM perflab_jobs WHERE id = ANY(%(ids)b::int8[]) AND state || '' = 'running' ORDER BY id FOR UPDATE
+        ))
+        AND job.id = held.id
+        AND job.attempt = held.attempt
+    RETURNING job.id, job.attempt
+)
+SELECT opened.id, kept.id, kept.attempt FROM opened LEFT JOIN kept ON true
+
+-- name: release_worker
+-- What a closed lease leaves, as `release` does it.
 UPDATE perflab_jobs
-SET state = CASE WHEN attempt < max_attempts THEN 'ready' ELSE 'dead' END,
-    run_at = CASE WHEN attempt < max_attempts THEN run_at ELSE %(now)s::int8 END,
-    last_error = 'the lease of attempt ' || attempt || ' ran out' || coalesce(' at worker ' || worker, ''),
+SET state = CASE WHEN attempt < 32767 THEN 'ready' ELSE 'dead' END,
+    run_at = CASE WHEN attempt < 32767 THEN run_at ELSE %(now)s::int8 END,
+    max_attempts = least(max_attempts + 1, 32767),
     lease_until = NULL,
-    worker = NULL
+    worker = NULL,
+    worker_id = NULL
 WHERE id = ANY(ARRAY(
     SELECT id
     FROM perflab_jobs
-    WHERE queue = %(queue)s::text AND state = 'running' AND lease_until <= %(now)s::int8
-    ORDER BY lease_until
-    LIMIT %(limit)s::int8
+    WHERE queue = %(queue)s::text AND state = 'running' AND worker_id = %(worker_id)s::int8
+    ORDER BY id
+    FOR UPDATE
+))
+RETURNING id
+
+-- name: give_up_workers
+-- Leases of workers that have run out are lost for good from here on, whatever the clocks of others say. One that a claim
+-- is just using is left to the next call: so no job can come to a worker that is given up.
+UPDATE perflab_workers
+SET lease_until = 0
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_workers
+    WHERE queue = %(queue)s::text AND lease_until <= %(now)s::int8 AND lease_until > 0
     FOR UPDATE SKIP LOCKED
 ))
+
+-- name: rescue_expired
+-- Jobs whose own lease has run out, the oldest first, and then those of workers that are given up. Both come from the
+-- index of running jobs and see no other job: there is nothing to pass over, except what somebody else has locked.
+-- (`worker_id` in the order says that it is that of the index, which IS NULL does not tell the planner.)
+UPDATE perflab_jobs
+SET state = CASE WHEN attempt < max_attempts THEN 'ready' ELSE 'dead' END,
+    run_at = CASE WHEN attempt < max_attempts THEN run_at ELSE %(now)s::int8 END,
+    last_error = concat(
+        'the lease of attempt ' || attempt || ' ran out',
+        ' at worker ' || coalesce(worker, (SELECT nullif(name, '') FROM perflab_workers WHERE perflab_workers.id = worker_id))
+    ),
+    lease_until = NULL,
+    worker = NULL,
+    worker_id = NULL
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM (
+        SELECT id
+        FROM perflab_jobs
+        WHERE queue = %(queue)s::text AND state = 'running' AND worker_id IS NULL AND lease_until <= %(now)s::int8
+        ORDER BY worker_id, lease_until
+        LIMIT %(limit)s::int8
+        FOR UPDATE SKIP LOCKED
+    ) AS own_lease
+    UNION ALL
+    SELECT of_worker.id
+    FROM perflab_workers
+    CROSS JOIN LATERAL (
+        SELECT id
+        FROM perflab_jobs
+        WHERE perflab_jobs.queue = %(queue)s::text AND state = 'running' AND worker_id = perflab_workers.id
+        ORDER BY lease_until
+        LIMIT %(limit)s::int8
+        FOR UPDATE SKIP LOCKED
+    ) AS of_worker
+    WHERE perflab_workers.queue = %(queue)s::text AND perflab_workers.lease_until = 0
+    LIMIT %(limit)s::int8
+))
 RETURNING state
+
+-- name: forget_workers
+-- Those that are given up and hold nothing any more.
+DELETE FROM perflab_workers
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_workers AS worker
+    WHERE queue = %(queue)s::text
+        AND lease_until = 0
+        AND (
+            SELECT job.id
+            FROM perflab_jobs AS job
+            WHERE job.queue = %(queue)s::text AND job.state = 'running' AND job.worker_id = worker.id
+            LIMIT 1
+        ) IS NULL
+    FOR UPDATE SKIP LOCKED
+))
 
 -- name: purge
 DELETE FROM perflab_jobs

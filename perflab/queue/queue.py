@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
 
-from perflab.database.compression import decode_stored, make_encoder
+from perflab.database.compression import make_encoder
 from perflab.database.database import Database
-from perflab.database.values import (
-    check_identifier,
-    check_integer,
-    check_text,
-    decode_payload,
-    from_microseconds,
-    shown,
-    to_microseconds,
-)
-from perflab.errors import CorruptPayload, DatabaseError, InvalidInput, MissingExtra
-from perflab.events import JobsClaimed
+from perflab.database.values import check_identifier, to_microseconds
 from perflab.queue.backoff import Backoff
-from perflab.queue.care import LARGEST_LIMIT, QueueCare, each
-from perflab.queue.engine import ClaimedRow, QueueEngine
+from perflab.queue.base import each
+from perflab.queue.care import QueueCare
+from perflab.queue.claims import QueueClaims
+from perflab.queue.engine import QueueEngine
 from perflab.queue.job import Job, NewJob
-from perflab.queue.operations import QueueOperation, QueueSettings, lease_microseconds
+from perflab.queue.leases import QueueLeases
+from perflab.queue.operations import QueueOperation, QueueSettings
 from perflab.queue.postgresql import PostgresQueueEngine
 from perflab.queue.sqlite import SQLiteQueueEngine
 
@@ -36,14 +28,10 @@ if TYPE_CHECKING:
 
     from perflab.batching.metrics import BatchingMetrics
 
-logger = logging.getLogger(__name__)
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Id = TypeVar("Id")
 Ack = TypeVar("Ack")
-
-LONGEST_WORKER_NAME = 200
 
 
 def utc_now() -> datetime:
@@ -58,7 +46,7 @@ class WriteBehind(Protocol):
     def metrics(self) -> BatchingMetrics: ...
 
 
-class PriorityQueue(QueueCare, Generic[Id, Ack]):
+class PriorityQueue(QueueClaims, QueueLeases, QueueCare, Generic[Id, Ack]):
     """A queue of jobs in a database: durable, ordered by priority, shared by any number of processes.
 
     A job is done when its acknowledgement is committed: until then, if its worker dies or loses its lease, another one
@@ -126,10 +114,9 @@ class PriorityQueue(QueueCare, Generic[Id, Ack]):
             rng or Random(),
             make_encoder(db.compression),
         )
-        super().__init__(db, settings)
+        super().__init__(db, settings, stopwatch)
         self._batching = batching
         self._clock = now
-        self._stopwatch = stopwatch
 
     def __repr__(self) -> str:
         return f"PriorityQueue({self.db!r}, {self.name!r})"
@@ -174,36 +161,6 @@ class PriorityQueue(QueueCare, Generic[Id, Ack]):
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
-    def claim(self, limit: int = 100, lease: float = 60.0, *, worker: str = "") -> list[Job]:
-        """Lease up to `limit` jobs: lowest priority number first, then run_at, then id.
-
-        Args:
-            limit: 1 … 1,000,000 jobs.
-            lease: seconds until others may have the jobs, unless `extend_lease` moves that.
-            worker: a name to be seen in the table, at most 200 characters.
-
-        Raises:
-            MissingExtra: there are compressed payloads among them, and zstandard is not installed. All are given back.
-        """
-        check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
-        lease_us = lease_microseconds(lease)
-        check_worker_name(worker)
-        started = self._stopwatch()
-        with self._transaction("claim") as connection:
-            now = self._now()
-            rows = self._engine.claim(
-                connection, self.name, limit, now, lease_until=now + lease_us, worker=worker or None
-            )
-        try:
-            jobs = self._jobs(rows, from_microseconds(now + lease_us))
-        except MissingExtra:  # the jobs are sound: others may have them
-            with self._transaction("release") as connection:
-                self._engine.release(connection, [(row[2], row[4]) for row in rows], self._now())
-            raise
-        if self.db.events:
-            self.db.events.emit(JobsClaimed(self.name, len(jobs), self._stopwatch() - started))
-        return jobs
-
     def mark_done(self, job: Job) -> Ack:
         """Delete a job that is done. False (or a future of it): its lease had been lost, and it may run again."""
         return cast("Ack", self._write_one(self.operations.mark_done, job))
@@ -246,45 +203,6 @@ class PriorityQueue(QueueCare, Generic[Id, Ack]):
         if self._batching is None:
             return self._write(operation, [item])[0]
         return self._batching.submit(operation, item)
-
-    def _jobs(self, rows: Sequence[ClaimedRow], lease_until: datetime) -> list[Job]:
-        jobs = []
-        undecodable: list[tuple[Job, str]] = []
-        moments: dict[int, datetime] = {}  # jobs of one call share theirs
-        for priority, run_at, job_id, text, attempt, max_attempts, key, frame in rows:
-            moment = moments.get(run_at) or moments.setdefault(run_at, from_microseconds(run_at))
-            problem = payload = None
-            try:
-                payload = decode_payload(text) if frame is None else decode_stored(text, frame)
-            except CorruptPayload as error:
-                problem = str(error)
-            except (ValueError, RecursionError) as error:
-                problem = f"the payload cannot be decoded: {error}"
-            job = Job(job_id, self.name, payload, priority, moment, attempt, max_attempts, lease_until, key)
-            if problem is None:
-                jobs.append(job)
-            else:
-                undecodable.append((job, problem))
-        if undecodable:  # damaged, or not written by perflab: fail these alone, and let the others go on
-            logger.warning("%d jobs of queue %s have payloads that cannot be decoded", len(undecodable), self.name)
-            try:
-                self.mark_error_bulk(undecodable)
-            except DatabaseError:
-                logger.exception("they could not be marked; their leases will run out")
-        return jobs
-
-
-def check_worker_name(name: str) -> str:
-    """A worker's name as it can be stored.
-
-    Raises:
-        InvalidInput: not text, or longer than 200 characters.
-    """
-    if not isinstance(name, str) or len(name) > LONGEST_WORKER_NAME:
-        raise InvalidInput(
-            f"the name of the worker is {shown(name, 220)}: give at most {LONGEST_WORKER_NAME} characters"
-        )
-    return check_text(name, "the name of the worker")
 
 
 def _engine_for(db: Database) -> QueueEngine:

@@ -18,6 +18,8 @@ from perflab.queue.engine import (
     EnqueueRow,
     ErrorRow,
     ExtendRow,
+    Holder,
+    KeptJobs,
     Lease,
     RetryRow,
 )
@@ -57,10 +59,10 @@ class SQLiteQueueEngine:
         return ids
 
     def claim(
-        self, connection: DriverConnection, queue: str, limit: int, now: int, *, lease_until: int, worker: str | None
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder
     ) -> list[ClaimedRow]:
         connection.execute(_SQL["promote"], (queue, now, PROMOTED_AT_ONCE))
-        rows: list[ClaimedRow] = connection.execute(_SQL["claim"], (queue, limit, lease_until, worker)).fetchall()
+        rows: list[ClaimedRow] = connection.execute(_SQL["claim"], (queue, limit, *holder, now)).fetchall()
         rows.sort(key=_claim_order)
         return rows
 
@@ -93,20 +95,52 @@ class SQLiteQueueEngine:
             revived |= _ids(connection, "retry", ids, queue, attempts, now)
         return first_only([job_id for job_id, _ in rows], revived)
 
+    def open_lease(
+        self, connection: DriverConnection, queue: str, worker: str, now: int, *, lease_until: int
+    ) -> list[int]:
+        return _first_column(connection.execute(_SQL["open_lease"], (queue, worker, now, lease_until)))
+
+    def renew_lease(self, connection: DriverConnection, worker_id: int, now: int, *, lease_until: int) -> list[int]:
+        return _first_column(connection.execute(_SQL["renew_lease"], (worker_id, now, lease_until)))
+
+    def replace_lease(
+        self,
+        connection: DriverConnection,
+        queue: str,
+        worker_id: int,
+        leases: Sequence[Lease],
+        now: int,
+        *,
+        worker: str,
+        lease_until: int,
+    ) -> list[KeptJobs]:
+        connection.execute(_SQL["close_lease"], (worker_id,))
+        (new_id,) = self.open_lease(connection, queue, worker, now, lease_until=lease_until)
+        kept = _where_held(connection, "keep_jobs", leases, new_id)
+        connection.execute(_SQL["release_worker"], (queue, worker_id, now)).fetchall()
+        return [(new_id, first_only(leases, kept))]
+
+    def close_lease(self, connection: DriverConnection, queue: str, worker_id: int, now: int) -> list[int]:
+        connection.execute(_SQL["close_lease"], (worker_id,))
+        return _first_column(connection.execute(_SQL["release_worker"], (queue, worker_id, now)))
+
     def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> list[str]:
-        return [state for (state,) in connection.execute(_SQL["rescue_expired"], (queue, now, limit))]
+        connection.execute(_SQL["give_up_workers"], (queue, now))
+        states = _first_column(connection.execute(_SQL["rescue_expired"], (queue, now, limit)))
+        connection.execute(_SQL["forget_workers"], (queue,))
+        return states
 
     def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> list[int]:
-        return [job_id for (job_id,) in connection.execute(_SQL["purge"], (queue, died_before, limit))]
+        return _first_column(connection.execute(_SQL["purge"], (queue, died_before, limit)))
 
     def redrive(self, connection: DriverConnection, queue: str, limit: int, now: int, *, attempts: int) -> list[int]:
-        return [job_id for (job_id,) in connection.execute(_SQL["redrive"], (queue, limit, attempts, now))]
+        return _first_column(connection.execute(_SQL["redrive"], (queue, limit, attempts, now)))
 
     def pause(self, connection: DriverConnection, queue: str, now: int) -> list[str]:
-        return [name for (name,) in connection.execute(_SQL["pause"], (queue, now))]
+        return _first_column(connection.execute(_SQL["pause"], (queue, now)))
 
     def resume(self, connection: DriverConnection, queue: str) -> list[str]:
-        return [name for (name,) in connection.execute(_SQL["resume"], (queue,))]
+        return _first_column(connection.execute(_SQL["resume"], (queue,)))
 
     def paused_at(self, database: Database, queue: str) -> int | None:
         rows = database.fetch(_SQL["paused_at"], (queue,))
@@ -155,6 +189,10 @@ def _where_held(connection: DriverConnection, statement: str, leases: Sequence[L
 def _ids(connection: DriverConnection, statement: str, ids: Sequence[int], *parameters: Any) -> set[int]:
     """Run a statement on jobs, and return the ids of those that it changed."""
     return {job_id for (job_id,) in connection.execute(_SQL[statement], (_json_array(ids), *parameters))}
+
+
+def _first_column(rows: Iterable[tuple[Any]]) -> list[Any]:
+    return [value for (value,) in rows]
 
 
 def _json_array(ids: Sequence[int]) -> str:

@@ -28,13 +28,16 @@ WHERE id IN (
 
 -- name: claim
 -- The partial index of ready jobs has this very order, so that nothing is sorted. RETURNING promises no order. Whether
--- the queue is paused is asked once, before any job is read.
+-- the queue is paused is asked once, before any job is read, and so is whether the lease of the worker still holds.
 UPDATE perflab_jobs
-SET state = 'running', attempt = attempt + 1, lease_until = ?3, worker = ?4
+SET state = 'running', attempt = attempt + 1, lease_until = ?3, worker = ?4, worker_id = ?5
 WHERE id IN (
     SELECT id
     FROM perflab_jobs
-    WHERE queue = ?1 AND state = 'ready' AND NOT EXISTS (SELECT 1 FROM perflab_queues WHERE name = ?1)
+    WHERE queue = ?1
+        AND state = 'ready'
+        AND NOT EXISTS (SELECT 1 FROM perflab_queues WHERE name = ?1)
+        AND (?5 IS NULL OR EXISTS (SELECT 1 FROM perflab_workers WHERE id = ?5 AND lease_until > ?6))
     ORDER BY priority, run_at, id
     LIMIT ?2
 )
@@ -54,13 +57,17 @@ SET state = CASE WHEN attempt < 32767 THEN 'ready' ELSE 'dead' END,
     run_at = CASE WHEN attempt < 32767 THEN run_at ELSE ?3 END,
     max_attempts = min(max_attempts + 1, 32767),
     lease_until = NULL,
-    worker = NULL
+    worker = NULL,
+    worker_id = NULL
 WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'running'
 RETURNING id, attempt
 
 -- name: extend_lease
+-- A job of a worker's lease gets one of its own.
 UPDATE perflab_jobs
-SET lease_until = ?3
+SET lease_until = ?3,
+    worker = coalesce(worker, (SELECT name FROM perflab_workers WHERE perflab_workers.id = worker_id)),
+    worker_id = NULL
 WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'running'
 RETURNING id, attempt
 
@@ -72,7 +79,8 @@ SET state = CASE WHEN perflab_jobs.attempt < max_attempts AND delay >= 0 THEN 's
     run_at = ?2 + CASE WHEN perflab_jobs.attempt < max_attempts AND delay >= 0 THEN delay ELSE 0 END,
     last_error = failed.error,
     lease_until = NULL,
-    worker = NULL
+    worker = NULL,
+    worker_id = NULL
 FROM (
     SELECT
         json_extract(value, '$[0]') AS id,
@@ -135,21 +143,86 @@ DELETE FROM perflab_queues WHERE name = ?1 RETURNING name
 -- name: paused_at
 SELECT paused_at FROM perflab_queues WHERE name = ?1
 
+-- name: open_lease
+INSERT INTO perflab_workers (queue, name, started_at, lease_until) VALUES (?1, ?2, ?3, ?4) RETURNING id
+
+-- name: renew_lease
+-- One row for all jobs. What has run out once stays lost, because its jobs may be with others already.
+UPDATE perflab_workers SET lease_until = ?3 WHERE id = ?1 AND lease_until > ?2 RETURNING id
+
+-- name: close_lease
+DELETE FROM perflab_workers WHERE id = ?1
+
+-- name: keep_jobs
+-- For a new lease: what is still held by its id and attempt.
+UPDATE perflab_jobs
+SET worker_id = ?3, lease_until = NULL, worker = NULL
+WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'running'
+RETURNING id, attempt
+
+-- name: release_worker
+-- What a closed lease leaves, as `release` does it.
+UPDATE perflab_jobs
+SET state = CASE WHEN attempt < 32767 THEN 'ready' ELSE 'dead' END,
+    run_at = CASE WHEN attempt < 32767 THEN run_at ELSE ?3 END,
+    max_attempts = min(max_attempts + 1, 32767),
+    lease_until = NULL,
+    worker = NULL,
+    worker_id = NULL
+WHERE queue = ?1 AND state = 'running' AND worker_id = ?2
+RETURNING id
+
+-- name: give_up_workers
+-- Leases of workers that have run out are lost for good from here on, whatever the clocks of others say.
+UPDATE perflab_workers SET lease_until = 0 WHERE queue = ?1 AND lease_until <= ?2 AND lease_until > 0
+
 -- name: rescue_expired
+-- Jobs whose own lease has run out, the oldest first, and then those of workers that are given up. Both come from the
+-- index of running jobs and see no other job: there is nothing to pass over.
 UPDATE perflab_jobs
 SET state = CASE WHEN attempt < max_attempts THEN 'ready' ELSE 'dead' END,
     run_at = CASE WHEN attempt < max_attempts THEN run_at ELSE ?2 END,
-    last_error = 'the lease of attempt ' || attempt || ' ran out' || coalesce(' at worker ' || worker, ''),
+    last_error = 'the lease of attempt ' || attempt || ' ran out' || coalesce(
+        ' at worker ' || coalesce(worker, (SELECT nullif(name, '') FROM perflab_workers WHERE perflab_workers.id = worker_id)),
+        ''
+    ),
     lease_until = NULL,
-    worker = NULL
+    worker = NULL,
+    worker_id = NULL
 WHERE id IN (
     SELECT id
-    FROM perflab_jobs
-    WHERE queue = ?1 AND state = 'running' AND lease_until <= ?2
-    ORDER BY lease_until
+    FROM (
+        SELECT id
+        FROM perflab_jobs
+        WHERE queue = ?1 AND state = 'running' AND worker_id IS NULL AND lease_until <= ?2
+        ORDER BY lease_until
+        LIMIT ?3
+    )
+    UNION ALL
+    SELECT id
+    FROM (
+        SELECT perflab_jobs.id
+        FROM perflab_workers
+        CROSS JOIN perflab_jobs
+        WHERE perflab_workers.queue = ?1
+            AND perflab_workers.lease_until = 0
+            AND perflab_jobs.queue = ?1
+            AND state = 'running'
+            AND worker_id = perflab_workers.id
+        LIMIT ?3
+    )
     LIMIT ?3
 )
 RETURNING state
+
+-- name: forget_workers
+-- Those that are given up and hold nothing any more.
+DELETE FROM perflab_workers
+WHERE queue = ?1
+    AND lease_until = 0
+    AND NOT EXISTS (
+        SELECT 1 FROM perflab_jobs WHERE perflab_jobs.queue = ?1 AND state = 'running' AND worker_id = perflab_workers.id
+    )
 
 -- name: purge
 DELETE FROM perflab_jobs

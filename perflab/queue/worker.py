@@ -21,9 +21,10 @@ from perflab.queue.acknowledger import Acknowledger
 from perflab.queue.job import Job
 from perflab.queue.jobs_in_hand import JobsInHand
 from perflab.queue.lease_keeper import LeaseKeeper
+from perflab.queue.leases import check_worker_name
 from perflab.queue.loop_runner import LoopRunner
 from perflab.queue.operations import lease_microseconds
-from perflab.queue.queue import PriorityQueue, check_worker_name
+from perflab.queue.queue import PriorityQueue
 from perflab.queue.stop_signals import stop_signals
 from perflab.queue.thread_runner import ThreadRunner
 from perflab.queue.wakeup import Wakeup

@@ -25,6 +25,7 @@ TABLES = {
     "perflab_ingest_states",
     "perflab_dead_letters",
     "perflab_queues",
+    "perflab_workers",
     VERSION_TABLE,
     "perflab_fleets",
     "perflab_fleet_members",
@@ -78,7 +79,7 @@ def test_the_tables_are_those_of_the_design(database: Database) -> None:
     [
         ("perflab_jobs_ready", "queue, priority, run_at, id", "state = 'ready'"),
         ("perflab_jobs_scheduled", "queue, run_at", "state = 'scheduled'"),
-        ("perflab_jobs_running", "queue, lease_until", "state = 'running'"),
+        ("perflab_jobs_running", "queue, worker_id, lease_until", "state = 'running'"),
         ("perflab_jobs_dead", "queue, run_at, id", "state = 'dead'"),
         ("perflab_jobs_key", "queue, key", "key IS NOT NULL AND state <> 'dead'"),
         ("perflab_watches_due", "next_due_at", "enabled"),

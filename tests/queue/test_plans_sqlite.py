@@ -13,14 +13,19 @@ BY_ID = "SEARCH perflab_jobs USING INTEGER PRIMARY KEY (rowid=?)"
 EXPECTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "held_keys": (("q", '["a"]'), "SEARCH perflab_jobs USING INDEX perflab_jobs_key (queue=? AND key=?)"),
     "promote": (("q", 9, 9), "perflab_jobs_scheduled (queue=? AND run_at<?)"),
-    "claim": (("q", 9, 9, "w"), "perflab_jobs_ready (queue=?)"),
+    "claim": (("q", 9, 9, "w", 1, 9), "perflab_jobs_ready (queue=?)"),
     "mark_done": (("[1]", 1), BY_ID),
     "release": (("[1]", 1, 9), BY_ID),
     "extend_lease": (("[1]", 1, 9), BY_ID),
     "mark_error": (('[[1, 1, 9, "x"]]', 9), BY_ID),
     "cancel": (("[1]", "q"), BY_ID),
     "retry": (("[1]", "q", 1, 9), BY_ID),
-    "rescue_expired": (("q", 9, 9), "perflab_jobs_running (queue=? AND lease_until<?)"),
+    "rescue_expired": (("q", 9, 9), "perflab_jobs_running (queue=? AND worker_id=? AND lease_until<?)"),
+    "keep_jobs": (("[1]", 1, 1), BY_ID),
+    "release_worker": (("q", 1, 9), "perflab_jobs_running (queue=? AND worker_id=?)"),
+    "forget_workers": (("q",), "perflab_jobs_running (queue=? AND worker_id=?)"),
+    "renew_lease": ((1, 9, 9), "SEARCH perflab_workers USING INTEGER PRIMARY KEY (rowid=?)"),
+    "close_lease": ((1,), "SEARCH perflab_workers USING INTEGER PRIMARY KEY (rowid=?)"),
     "purge": (("q", 9, 9), "perflab_jobs_dead (queue=? AND run_at<?)"),
     "redrive": (("q", 9, 1, 9), "SEARCH job USING INDEX perflab_jobs_dead (queue=?)"),
     "dead_jobs": (("q", 9, 9, 9), "perflab_jobs_dead (queue=? AND run_at<?)"),
@@ -38,18 +43,29 @@ def deep_table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
         database.create_schema()
         with database.driver_transaction() as connection:
             connection.executemany(
-                "INSERT INTO perflab_jobs (queue, priority, run_at, state, attempt, max_attempts, lease_until, key, "
-                "payload, enqueued_at) VALUES ('q', ?, ?, ?, 1, 5, ?, ?, '1', 0)",
+                "INSERT INTO perflab_jobs (queue, priority, run_at, state, attempt, max_attempts, lease_until, "
+                "worker_id, key, payload, enqueued_at) VALUES ('q', ?, ?, ?, 1, 5, ?, ?, ?, '1', 0)",
                 [
-                    (number % 5, number, states[number % len(states)], number, f"k{number}" if number % 2 else None)
+                    (
+                        number % 5,
+                        number,
+                        states[number % len(states)],
+                        number,
+                        None if number % 3 else 1 + number % 40,
+                        f"k{number}" if number % 2 else None,
+                    )
                     for number in range(20_000)
                 ],
+            )
+            connection.executemany(
+                "INSERT INTO perflab_workers (queue, name, started_at, lease_until) VALUES ('q', 'w', 0, ?)",
+                [(0 if number < 2 else 9,) for number in range(40)],
             )
         yield database
 
 
-def test_every_statement_but_those_that_insert_has_a_guard() -> None:
-    assert STATEMENTS.keys() - EXPECTED.keys() == {"enqueue", "pause"}
+def test_every_statement_that_looks_for_something_has_a_guard() -> None:
+    assert STATEMENTS.keys() - EXPECTED.keys() == {"enqueue", "pause", "open_lease", "give_up_workers"}
 
 
 @pytest.mark.parametrize("analysed", [False, True])
