@@ -16,15 +16,16 @@ from perflab.batching.accumulator import Accumulator
 from perflab.batching.admission import SubmitOptions, admit_by, buffer_full, stayed_full
 from perflab.batching.arrivals import Arrival, Arrivals, RoomLine
 from perflab.batching.dead_letters import DeadLetters
-from perflab.batching.delivery import Delivery, Written, abandon, resolve
+from perflab.batching.delivery import Delivery
 from perflab.batching.departures import BatcherExplanation
 from perflab.batching.drain_report import DrainReport
 from perflab.batching.gate import FlushGate
 from perflab.batching.lanes import DEFAULT_LANES, Lane, Lanes
 from perflab.batching.limits import Overflow, check_choice, make_limits
-from perflab.batching.loop_futures import future_maker, is_wanted, no_loop
+from perflab.batching.loop_futures import future_maker, no_loop, wanted
 from perflab.batching.loop_writer import LoopWriter
 from perflab.batching.metrics import BatchingMetrics, FlushTally
+from perflab.batching.outcomes import Written, abandon, resolve
 from perflab.batching.part import Submission, SubmissionBatch
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
@@ -83,7 +84,7 @@ class AsyncRequestBatcher(AsyncSubmitsUnits):
         self._clock = clock
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
-        self._delivery = Delivery(database, retry, dead_letters, gate, start=is_wanted, clock=clock, random=random)
+        self._delivery = Delivery(database, retry, dead_letters, gate, start=wanted, clock=clock, random=random)
         policy = start_sizing(sizing, limits, random.random)
         self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()

@@ -17,18 +17,20 @@ from perflab.batching import at_exit
 from perflab.batching.accumulator import Accumulator
 from perflab.batching.admission import BlockedLine, BlockingSubmitOptions
 from perflab.batching.dead_letters import DeadLetters
-from perflab.batching.delivery import Delivery, Written, abandon, interrupted, resolve, start_future
+from perflab.batching.delivery import Delivery
 from perflab.batching.departures import BatcherExplanation
 from perflab.batching.drain_report import DrainReport
 from perflab.batching.gate import FlushGate
 from perflab.batching.inline_future import InlineFuture
-from perflab.batching.interrupts import interrupts_deferred
 from perflab.batching.lanes import DEFAULT_LANES, Lane, Lanes
 from perflab.batching.limits import Mode, Overflow, check_choice, make_limits
 from perflab.batching.metrics import BatchingMetrics, FlushTally
-from perflab.batching.part import Submission, SubmissionBatch
+from perflab.batching.outcomes import abandon
+from perflab.batching.part import Submission
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
+from perflab.batching.thread_futures import ThreadFutures, start_future
+from perflab.batching.thread_writer import ThreadWriter
 from perflab.batching.threads import start_thread
 from perflab.batching.unit import SubmitsUnits
 from perflab.database.bulk.compilation import CoreStatement
@@ -114,7 +116,8 @@ class RequestBatcher(SubmitsUnits):
         self._sleep = sleep
         self._core_writes = CoreWrites(database.dialect)
         random = random or Random()
-        self._delivery = Delivery(database, retry, dead_letters, gate, start=start_future, clock=clock, random=random)
+        self._futures = futures = ThreadFutures()
+        delivery = Delivery(database, retry, dead_letters, gate, start=futures.start, clock=clock, random=random)
         policy = start_sizing(sizing, limits, random.random, writes_while_filling=mode == "threads")
         self._accumulator: Accumulator[Submission] = Accumulator(limits, policy, Lanes(lanes), random.random)
         self._tally = FlushTally()
@@ -122,11 +125,17 @@ class RequestBatcher(SubmitsUnits):
         self._work = threading.Condition(self._lock)  # the flusher waits here
         self._progress = threading.Condition(self._lock)  # flush and close wait here
         self._blocked = BlockedLine(self._accumulator, self._lock)  # producers
+        self._writer = ThreadWriter(
+            delivery,
+            futures,
+            accumulator=self._accumulator,
+            blocked=self._blocked,
+            tally=self._tally,
+            progress=self._progress,
+            clock=clock,
+        )
         self._inline = mode == "inline"
-        self._writing = threading.Lock()  # inline: one thread writes at a time, so that batches keep their order
-        self._writing_thread: int | None = None
         self._flusher: threading.Thread | None = None
-        self._gave_up = False  # close() ran out of time: what comes back undecided is not tried again
         self._report: DrainReport | None = None
         self._process_id = os.getpid()
         self._at_exit = at_exit.register(self)
@@ -182,7 +191,7 @@ class RequestBatcher(SubmitsUnits):
         if self._flusher is None and not self._inline:
             self._start_flusher()
         accumulator = self._accumulator
-        future: Future[Any] = InlineFuture(self.flush) if self._inline else Future()
+        future: Future[Any] = InlineFuture(self.flush) if self._inline else self._futures.new()
         size = operation.size_bytes(item) if accumulator.limits.measures_bytes else 0
         submission = Submission(operation, item, future)
         is_plain = lane is None and deadline is None and timeout is None
@@ -195,7 +204,7 @@ class RequestBatcher(SubmitsUnits):
         if not accepted:
             self._submit_with_care(submission, size, lane, deadline, timeout)
         if self._inline:
-            self._write_due()
+            self._writer.write_due()
         return future
 
     def _submit_with_care(
@@ -204,7 +213,7 @@ class RequestBatcher(SubmitsUnits):
         """What has a lane, a deadline or a timeout, or must wait for room."""
         number = self._accumulator.lanes.index(lane)
         wait_at_most = inf if timeout is None else check_number(timeout, "timeout")
-        may_wait = self._overflow == "block" and not self._is_writing()
+        may_wait = self._overflow == "block" and not self._writer.is_this_thread
         with self._lock:
             now = self._clock()
             blocked = self._blocked.enter(submission, size, number, deadline, now, may_wait=may_wait)
@@ -263,7 +272,7 @@ class RequestBatcher(SubmitsUnits):
         with self._lock:
             waiting = self._accumulator.abandon()
             still_in_flight = self._accumulator.pending
-            self._gave_up = True
+            self._writer.gave_up = True
             self._work.notify()
         abandoned = abandon(entry for entry in waiting if entry.attempts or start_future(entry.item.future))
         if drained and self._flusher is not None:
@@ -306,54 +315,9 @@ class RequestBatcher(SubmitsUnits):
                     due = self._accumulator.next_due()
                     self._work.wait(None if due is None else max(0.0, due - self._clock()))
             try:
-                self._write(batch)
+                self._writer.write(batch)
             except BaseException:
                 logger.exception("a batch was broken off; the flusher goes on")
-
-    def _write(self, batch: SubmissionBatch) -> None:
-        """Write a batch and settle it, whatever happens: nobody waits for an item for ever."""
-        self._writing_thread = threading.get_ident()
-        written = Written()
-        try:
-            try:
-                written = self._delivery.write(batch)
-            except BaseException as error:
-                written = interrupted(batch, error)
-                raise
-            finally:
-                resolve(written)
-                self._delivery.emit(written)
-        finally:
-            self._writing_thread = None
-            self._settle(batch, written)
-
-    def _settle(self, batch: SubmissionBatch, written: Written) -> None:
-        with self._lock:
-            given_up = written.undecided if self._gave_up else []
-            self._accumulator.settle(batch, () if given_up else written.undecided, written.resume_at)
-            self._accumulator.learn(batch, written.flush, self._clock())
-            self._tally.add(written.flush, failed=written.failed_items + len(given_up))
-            self._blocked.admit(self._clock())
-            self._progress.notify_all()
-        abandon(given_up)
-
-    def _write_due(self) -> None:
-        """Inline mode: write what is due, unless another thread is at it."""
-        while True:
-            with self._lock:
-                if not self._accumulator.due(self._clock()):
-                    return
-            # A batch that was taken must be settled, so that interrupts wait from before to after.
-            with interrupts_deferred():
-                if not self._writing.acquire(blocking=False):
-                    return
-                try:
-                    with self._lock:
-                        batch = self._accumulator.take(self._clock())
-                    if batch is not None:
-                        self._write(batch)
-                finally:
-                    self._writing.release()
 
     def _start_flusher(self) -> None:
         """Start the flusher with the first item; where that cannot be done, go on without it."""
@@ -370,7 +334,7 @@ class RequestBatcher(SubmitsUnits):
         changed = changed or self._progress
         while True:
             if self._inline:
-                self._write_due()
+                self._writer.write_due()
             with self._lock:
                 if done():
                     return True
@@ -385,16 +349,16 @@ class RequestBatcher(SubmitsUnits):
             pause = due - now  # nobody writes: a back-off is waited out
             self._sleep(max(0.0, pause if left is None else min(pause, left)))
 
-    def _is_writing(self) -> bool:
-        return self._writing_thread == threading.get_ident()
-
     def _refuse_in_callback(self, what: str) -> None:
         if os.getpid() != self._process_id:
             raise self._forked()
-        if self._is_writing():
-            because = "it would wait for the thread that it runs in; call it from another thread"
-            raise LifecycleError(f"{what}() was called from a callback of a future: {because}")
+        if self._writer.is_this_thread:
+            raise LifecycleError(
+                f"{what}() was called from a callback of a future: it would wait for the thread that it runs in; call "
+                "it from another thread"
+            )
 
     def _forked(self) -> LifecycleError:
-        made = f"made by process {self._process_id}, before a fork: make one in this process"
-        return LifecycleError(f"this RequestBatcher was {made}")
+        return LifecycleError(
+            f"this RequestBatcher was made by process {self._process_id}, before a fork: make one in this process"
+        )

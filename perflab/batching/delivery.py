@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from math import inf
 from random import Random
 from typing import Any
@@ -19,39 +17,19 @@ from perflab.batching.attempts import Attempts
 from perflab.batching.dead_letters import DeadLetter, DeadLetters, hand_over
 from perflab.batching.gate import FlushGate, OpenGate
 from perflab.batching.isolation import isolate
+from perflab.batching.outcomes import Written, in_doubt, name_of_operation, typed_error
 from perflab.batching.part import AppliedPart, Doubt, PreparedItem, SubmissionBatch, SubmissionEntry, Unreadable
 from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.unit_write import UnitWrite, count_items
 from perflab.database.database import Database
-from perflab.database.failures import as_perflab_error, classify
-from perflab.database.ledger import outcome_unknown
+from perflab.database.failures import classify
 from perflab.database.load import KeyedRead
 from perflab.database.operation import Operation
 from perflab.database.result_codes import FailureKind
-from perflab.errors import DeliveryTimeout, LifecycleError, OutcomeUnknown, StatementError
-from perflab.events import FlushCompleted
+from perflab.errors import DeliveryTimeout, OutcomeUnknown
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Written:
-    """How the items of one batch ended."""
-
-    delivered: list[tuple[SubmissionEntry, Any]] = field(default_factory=list)
-    failed: list[tuple[SubmissionEntry, Exception]] = field(default_factory=list)
-    unreadable: set[int] = field(default_factory=set)
-    """Numbers of those that failed although they are written: only their results are lost."""
-    undecided: list[SubmissionEntry] = field(default_factory=list)
-    resume_at: float = 0.0
-    flush: FlushCompleted | None = None
-    """None where nothing was sent: all items were cancelled or refused."""
-
-    @property
-    def failed_items(self) -> int:
-        """How many failed, those of units counted singly."""
-        return count_items(entry.item.operation for entry, _ in self.failed)
 
 
 class Delivery:
@@ -60,8 +38,8 @@ class Delivery:
     Args:
         retry: None: as `RetryPolicy()` says.
         dead_letters: receives the items of each batch that failed for good.
-        start: called with the future of each item as it leaves for the first time; False drops the item, because its
-            caller has cancelled it.
+        start: called with the items of each batch as it leaves; returns those that their callers have not cancelled,
+            and from then on cannot cancel.
         gate: what each transaction passes first; None: nothing.
     """
 
@@ -72,7 +50,7 @@ class Delivery:
         dead_letters: DeadLetters | None = None,
         gate: FlushGate | None = None,
         *,
-        start: Callable[[Any], bool],
+        start: Callable[[Sequence[SubmissionEntry]], Sequence[SubmissionEntry]],
         clock: Callable[[], float] = time.monotonic,
         random: Random,
     ) -> None:
@@ -91,8 +69,7 @@ class Delivery:
         Never raises an `Exception`: what goes wrong is somebody's result.
         """
         written = Written()
-        entries: Sequence[SubmissionEntry]
-        entries = [entry for entry in batch.entries if entry.attempts > 1 or self._start(entry.item.future)]
+        entries = self._start(batch.entries)
         start = self._clock()
         tally = Attempts()
         entries = self._drop_late(entries, start, written)
@@ -120,8 +97,9 @@ class Delivery:
         for entry in entries:
             if entry.number in late:
                 error = DeliveryTimeout(
-                    f"{_name(entry)} was not sent, because its deadline, {entry.deadline - entry.arrived:.3g} s after "
-                    "it was accepted, had passed: the database was slower than estimated"
+                    f"{name_of_operation(entry)} was not sent, because its deadline, "
+                    f"{entry.deadline - entry.arrived:.3g} s after it was accepted, had passed: the database was "
+                    "slower than estimated"
                 )
                 written.failed.append((entry, error))
         return [entry for entry in entries if entry.number not in late]
@@ -150,13 +128,13 @@ class Delivery:
             has_time=lambda item: self._clock() < item.entry.arrived + self._retry.delivery_timeout,
         )
         self._deliver(((item.entry, result) for item, result in isolated.delivered), written)
-        written.failed += [(item.entry, _typed(error, item.entry)) for item, error in isolated.failed]
+        written.failed += [(item.entry, typed_error(error, item.entry)) for item, error in isolated.failed]
         undecided = [item.entry for item in isolated.undecided]
         if isinstance(isolated.error, OutcomeUnknown):
             if isolated.error.batch is not None:
                 Doubt(isolated.error.batch, isolated.in_doubt)
             else:  # there is no ledger, and to try again would be a guess
-                written.failed += [(entry, _in_doubt(entry, isolated.error)) for entry, *_ in isolated.in_doubt]
+                written.failed += [(entry, in_doubt(entry, isolated.error)) for entry, *_ in isolated.in_doubt]
                 del undecided[: len(isolated.in_doubt)]
         self._undecided(undecided, isolated.error, written)
         return isolated.error
@@ -178,7 +156,7 @@ class Delivery:
         for items in by_operation.values():
             isolated = isolate(items, lambda part: self._look_up(part, tally))
             self._deliver(((item.entry, result) for item, result in isolated.delivered), written)
-            written.failed += [(item.entry, _typed(error, item.entry)) for item, error in isolated.failed]
+            written.failed += [(item.entry, typed_error(error, item.entry)) for item, error in isolated.failed]
             self._undecided([item.entry for item in isolated.undecided], isolated.error, written)
 
     def _look_up(self, part: Sequence[PreparedItem], tally: Attempts) -> Sequence[Any]:
@@ -194,7 +172,7 @@ class Delivery:
             try:
                 prepared.append(PreparedItem(entry, operation, operation.prepare(item)))
             except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
-                written.failed.append((entry, _typed(error, entry)))
+                written.failed.append((entry, typed_error(error, entry)))
         return prepared
 
     def _attempt(self, part: Sequence[PreparedItem], tally: Attempts) -> list[Any]:
@@ -243,13 +221,13 @@ class Delivery:
         if classify(failure) is FailureKind.TRANSIENT:  # all wait, so that they keep their order
             self._undecided(left, failure, written)
             return []
-        written.failed += [(entry, _in_doubt(entry, failure)) for entry in left if _is_in_doubt(entry)]
+        written.failed += [(entry, in_doubt(entry, failure)) for entry in left if _is_in_doubt(entry)]
         return [entry for entry in left if entry.doubt is None]
 
     def _deliver(self, results: Iterable[tuple[SubmissionEntry, Any]], written: Written) -> None:
         for entry, result in results:
             if isinstance(result, Unreadable):
-                written.failed.append((entry, _typed(result.error, entry)))
+                written.failed.append((entry, typed_error(result.error, entry)))
                 written.unreadable.add(entry.number)
             else:
                 written.delivered.append((entry, result))
@@ -266,11 +244,11 @@ class Delivery:
             if written.resume_at < last_moment:
                 written.undecided.append(entry)
             elif entry.doubt is not None:
-                written.failed.append((entry, _in_doubt(entry, error)))
+                written.failed.append((entry, in_doubt(entry, error)))
             else:
                 expired = DeliveryTimeout(
-                    f"{_name(entry)} was not delivered within {last_moment - entry.arrived:g} s, "
-                    f"after {entry.attempts} attempts; the last failed with: {_typed(error, entry)}"
+                    f"{name_of_operation(entry)} was not delivered within {last_moment - entry.arrived:g} s, "
+                    f"after {entry.attempts} attempts; the last failed with: {typed_error(error, entry)}"
                 )
                 expired.__cause__ = error
                 written.failed.append((entry, expired))
@@ -295,60 +273,6 @@ def _told_singly(written: Written) -> Iterator[tuple[Operation[Any, Any], Any, A
             yield operation, item, result
 
 
-def start_future(future: Future[Any]) -> bool:
-    """From here on the future cannot be cancelled; False if it was, or if somebody else has completed it."""
-    if future.done() and not future.cancelled():
-        return False
-    return future.set_running_or_notify_cancel()
-
-
-def resolve(written: Written) -> None:
-    """Give the items that are decided to their futures."""
-    for entry, result in written.delivered:
-        future = entry.item.future
-        if not future.done():
-            _tell(future.set_result, result)
-    for entry, error in written.failed:
-        future = entry.item.future
-        if not future.done():
-            _tell(future.set_exception, error)
-
-
-def abandon(entries: Iterable[SubmissionEntry], in_line: Iterable[Any] = ()) -> int:
-    """Fail what a batcher still held when `close` ran out of time; returns how many were still wanted.
-
-    Args:
-        entries: of the buffer.
-        in_line: futures of items that did not get into it.
-    """
-    futures = [(entry.item.future, _abandoned(entry)) for entry in entries]
-    futures += [(future, _abandoned(None)) for future in in_line]
-    wanted = [(future, error) for future, error in futures if not future.done()]
-    for future, error in wanted:
-        _tell(future.set_exception, error)
-    return len(wanted)
-
-
-def _abandoned(entry: SubmissionEntry | None) -> Exception:
-    closed = LifecycleError("the batcher was closed before this item could be delivered")
-    return closed if entry is None or entry.doubt is None else _in_doubt(entry, closed)
-
-
-def _tell(setter: Callable[[Any], None], outcome: Any) -> None:
-    """Set one future; its callbacks run here, and what they do must not reach the items beside it."""
-    try:
-        setter(outcome)
-    except BaseException:
-        logger.exception("a callback of a future failed")
-
-
-def interrupted(batch: SubmissionBatch, error: BaseException) -> Written:
-    """How a batch ended that something other than an `Exception` broke off: nobody knows, so it is not tried again."""
-    unknown = LifecycleError(f"{type(error).__name__} broke off the batch with this item, which may have been written")
-    unknown.__cause__ = error
-    return Written(failed=[(entry, unknown) for entry in batch.entries])
-
-
 def _letters(written: Written) -> list[DeadLetter]:
     """The writes that failed and are not known to be in the database, in the order of submission."""
     failed = [
@@ -364,37 +288,9 @@ def _letters(written: Written) -> list[DeadLetter]:
             members = zip(unit.members, unit.errors(error), strict=True)
             letters += [DeadLetter(member.operation.name, member.item, own, entry.attempts) for member, own in members]
         else:
-            letters.append(DeadLetter(_name(entry), entry.item.item, error, entry.attempts))
+            letters.append(DeadLetter(name_of_operation(entry), entry.item.item, error, entry.attempts))
     return letters
 
 
 def _is_in_doubt(entry: SubmissionEntry) -> bool:
     return entry.doubt is not None and entry.doubt.results is None
-
-
-def _in_doubt(entry: SubmissionEntry, error: Exception) -> OutcomeUnknown:
-    """For an item that may be written, when nobody can be asked any more."""
-    if isinstance(error, OutcomeUnknown):
-        unknown = OutcomeUnknown(f"{_name(entry)}: {error}")
-    else:
-        unknown = outcome_unknown(f"the ledger could not be asked in time: {_typed(error, entry)}", entry.doubt.batch)
-    unknown.__cause__ = error
-    return unknown
-
-
-def _typed(error: Exception, entry: SubmissionEntry) -> Exception:
-    """The error for one item's future: typed, with the driver's as its cause."""
-    name = _name(entry)
-    typed = as_perflab_error(error, name)
-    if isinstance(error, StopIteration):  # no asyncio future takes it
-        typed = StatementError(f"{name} raised StopIteration: it is faulty")
-    if typed is None or typed is error:
-        return error
-    typed.__cause__ = error
-    return typed
-
-
-def _name(entry: SubmissionEntry) -> str:
-    """The name of an item's operation, of a faulty one too."""
-    operation = entry.item.operation
-    return str(getattr(operation, "name", type(operation).__name__))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from perflab.batching.part import SubmissionEntry
 from perflab.errors import LifecycleError
 
 
@@ -22,6 +23,6 @@ def no_loop() -> asyncio.Future[Any]:
     raise LifecycleError("AsyncRequestBatcher needs a running event loop")
 
 
-def is_wanted(future: asyncio.Future[Any]) -> bool:
-    """Whether nobody has cancelled it. Only reads, so the writer's thread may ask."""
-    return not future.cancelled()
+def wanted(entries: Sequence[SubmissionEntry]) -> Sequence[SubmissionEntry]:
+    """Those whose futures nobody has cancelled. Only reads, so the writer's thread may ask."""
+    return [entry for entry in entries if entry.attempts > 1 or not entry.item.future.cancelled()]

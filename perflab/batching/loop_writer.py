@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 
-from perflab.batching.delivery import Written, interrupted
 from perflab.batching.interrupts import interrupts_deferred
+from perflab.batching.outcomes import Written, interrupted
 from perflab.batching.part import SubmissionBatch
 
 logger = logging.getLogger(__name__)

@@ -16,9 +16,10 @@ from sqlalchemy.dialects import postgresql
 
 from perflab.batching.accumulator import Accumulator
 from perflab.batching.batcher import RequestBatcher
-from perflab.batching.delivery import Delivery, resolve
+from perflab.batching.delivery import Delivery
 from perflab.batching.inserter import BulkInserter
 from perflab.batching.limits import make_limits
+from perflab.batching.outcomes import resolve
 from perflab.batching.part import Submission
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
@@ -237,7 +238,7 @@ def test_without_a_ledger_a_batch_in_doubt_is_not_tried_again(
 def test_a_part_in_doubt_may_come_back_in_pieces(db: Database, proxy: Proxy, perflab_url: str) -> None:
     """As when the batch size shrinks meanwhile: the ledger is asked once, and tells all."""
     queue = PriorityQueue(db, "ingest")
-    delivery = Delivery(db, QUICK, start=lambda _: True, clock=lambda: 0.0, random=Random(1))
+    delivery = Delivery(db, QUICK, start=lambda entries: entries, clock=lambda: 0.0, random=Random(1))
     accumulator: Accumulator[Submission] = Accumulator(make_limits(100, 0.0, None, None, None))
     futures: list[Future[int]] = [Future() for _ in range(12)]
     for number, future in enumerate(futures):

@@ -1,0 +1,120 @@
+"""How the items of a batch ended, and telling their futures."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from perflab.batching.part import SubmissionBatch, SubmissionEntry
+from perflab.batching.unit_write import count_items
+from perflab.database.failures import as_perflab_error
+from perflab.database.ledger import outcome_unknown
+from perflab.errors import LifecycleError, OutcomeUnknown, StatementError
+from perflab.events import FlushCompleted
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Written:
+    """How the items of one batch ended."""
+
+    delivered: list[tuple[SubmissionEntry, Any]] = field(default_factory=list)
+    failed: list[tuple[SubmissionEntry, Exception]] = field(default_factory=list)
+    unreadable: set[int] = field(default_factory=set)
+    """Numbers of those that failed although they are written: only their results are lost."""
+    undecided: list[SubmissionEntry] = field(default_factory=list)
+    resume_at: float = 0.0
+    flush: FlushCompleted | None = None
+    """None where nothing was sent: all items were cancelled or refused."""
+
+    @property
+    def failed_items(self) -> int:
+        """How many failed, those of units counted singly."""
+        return count_items(entry.item.operation for entry, _ in self.failed)
+
+
+def interrupted(batch: SubmissionBatch, error: BaseException) -> Written:
+    """How a batch ended that something other than an `Exception` broke off: nobody knows, so it is not tried again."""
+    unknown = LifecycleError(f"{type(error).__name__} broke off the batch with this item, which may have been written")
+    unknown.__cause__ = error
+    return Written(failed=[(entry, unknown) for entry in batch.entries])
+
+
+def resolve(written: Written) -> None:
+    """Give the items that are decided to their futures."""
+    give_results(written.delivered)
+    give_errors(written.failed)
+
+
+def give_results(delivered: Iterable[tuple[SubmissionEntry, Any]]) -> None:
+    for entry, result in delivered:
+        future = entry.item.future
+        if not future.done():
+            _tell(future.set_result, result)
+
+
+def give_errors(failed: Iterable[tuple[SubmissionEntry, Exception]]) -> None:
+    for entry, error in failed:
+        future = entry.item.future
+        if not future.done():
+            _tell(future.set_exception, error)
+
+
+def abandon(entries: Iterable[SubmissionEntry], in_line: Iterable[Any] = ()) -> int:
+    """Fail what a batcher still held when `close` ran out of time; returns how many were still wanted.
+
+    Args:
+        entries: of the buffer.
+        in_line: futures of items that did not get into it.
+    """
+    futures = [(entry.item.future, _abandoned(entry)) for entry in entries]
+    futures += [(future, _abandoned(None)) for future in in_line]
+    wanted = [(future, error) for future, error in futures if not future.done()]
+    for future, error in wanted:
+        _tell(future.set_exception, error)
+    return len(wanted)
+
+
+def _abandoned(entry: SubmissionEntry | None) -> Exception:
+    closed = LifecycleError("the batcher was closed before this item could be delivered")
+    return closed if entry is None or entry.doubt is None else in_doubt(entry, closed)
+
+
+def _tell(setter: Callable[[Any], None], outcome: Any) -> None:
+    """Set one future; its callbacks run here, and what they do must not reach the items beside it."""
+    try:
+        setter(outcome)
+    except BaseException:
+        logger.exception("a callback of a future failed")
+
+
+def in_doubt(entry: SubmissionEntry, error: Exception) -> OutcomeUnknown:
+    """For an item that may be written, when nobody can be asked any more."""
+    if isinstance(error, OutcomeUnknown):
+        unknown = OutcomeUnknown(f"{name_of_operation(entry)}: {error}")
+    else:
+        why = f"the ledger could not be asked in time: {typed_error(error, entry)}"
+        unknown = outcome_unknown(why, entry.doubt.batch)
+    unknown.__cause__ = error
+    return unknown
+
+
+def typed_error(error: Exception, entry: SubmissionEntry) -> Exception:
+    """The error for one item's future: typed, with the driver's as its cause."""
+    name = name_of_operation(entry)
+    typed = as_perflab_error(error, name)
+    if isinstance(error, StopIteration):  # no asyncio future takes it
+        typed = StatementError(f"{name} raised StopIteration: it is faulty")
+    if typed is None or typed is error:
+        return error
+    typed.__cause__ = error
+    return typed
+
+
+def name_of_operation(entry: SubmissionEntry) -> str:
+    """The name of an item's operation, of a faulty one too."""
+    operation = entry.item.operation
+    return str(getattr(operation, "name", type(operation).__name__))
