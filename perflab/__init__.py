@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from perflab.batching.fleet.metrics import FleetMetrics
     from perflab.batching.fleet.settings import FleetSettings
     from perflab.batching.inserter import BulkInserter, InsertReport
+    from perflab.batching.interrupts import exit_on_sigterm
     from perflab.batching.lanes import Lane
     from perflab.batching.metrics import BatchingMetrics
     from perflab.batching.retry import RetryPolicy
@@ -81,6 +82,7 @@ _HOME = {
     "Worker": "perflab.queue.worker",
     "WorkerLease": "perflab.queue.leases",
     "WorkerReport": "perflab.queue.worker",
+    "exit_on_sigterm": "perflab.batching.interrupts",
     "load": "perflab.database.load",
     "load_all": "perflab.database.load",
 }
@@ -125,6 +127,7 @@ __all__ = [
     "WorkerLease",
     "WorkerReport",
     "__version__",
+    "exit_on_sigterm",
     "load",
     "load_all",
 ]

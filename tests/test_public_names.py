@@ -44,6 +44,7 @@ NAMES = [
     "WorkerLease",
     "WorkerReport",
     "__version__",
+    "exit_on_sigterm",
     "load",
     "load_all",
 ]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from perflab.batching.interrupts import exit_on_sigterm
 from perflab.errors import PerflabError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import FrameType
+    from collections.abc import Sequence
 
 EXIT_REFUSED = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         from perflab.cli.app import app
 
-        with _clean_end_on_sigterm():
+        with exit_on_sigterm():
             app(args=arguments, prog_name="perflab", standalone_mode=True)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
@@ -45,24 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _refuse(f"this command needs the package {error.name}; install it with: pip install 'perflab[lab]'")
     return 0
-
-
-@contextmanager
-def _clean_end_on_sigterm() -> Iterator[None]:
-    """Have SIGTERM raise SystemExit in the block, unless somebody has decided otherwise."""
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(EXIT_TERMINATED)
-
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _refuse(reason: str) -> int:
