@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from perflab.batching.sizing.aimd import AimdSizing
     from perflab.batching.sizing.cost_model import CostModelSizing
     from perflab.batching.sizing.fixed import FixedSizing
+    from perflab.cache.lifetimes import CacheLifetimes
+    from perflab.cache.metrics import CacheMetrics
+    from perflab.cache.predictors import AskedOften, DueSoon
+    from perflab.cache.row_cache import RowCache
+    from perflab.cache.warm_report import WarmReport
+    from perflab.cache.warmer import CacheWarmer
     from perflab.database.compression import Compression
     from perflab.database.database import Database
     from perflab.database.load import load, load_all
@@ -45,11 +51,15 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AimdSizing": "perflab.batching.sizing.aimd",
+    "AskedOften": "perflab.cache.predictors",
     "AsyncRequestBatcher": "perflab.batching.async_batcher",
     "Backoff": "perflab.queue.backoff",
     "BatcherExplanation": "perflab.batching.departures",
     "BatchingMetrics": "perflab.batching.metrics",
     "BulkInserter": "perflab.batching.inserter",
+    "CacheLifetimes": "perflab.cache.lifetimes",
+    "CacheMetrics": "perflab.cache.metrics",
+    "CacheWarmer": "perflab.cache.warmer",
     "Compression": "perflab.database.compression",
     "CostModelSizing": "perflab.batching.sizing.cost_model",
     "Database": "perflab.database.database",
@@ -59,6 +69,7 @@ _HOME = {
     "DeadLetterTable": "perflab.batching.dead_letters",
     "Discard": "perflab.queue.hints",
     "DrainReport": "perflab.batching.drain_report",
+    "DueSoon": "perflab.cache.predictors",
     "FixedSizing": "perflab.batching.sizing.fixed",
     "Fleet": "perflab.batching.fleet.fleet",
     "FleetMember": "perflab.batching.fleet.member",
@@ -76,8 +87,10 @@ _HOME = {
     "RequestBatcher": "perflab.batching.batcher",
     "Retry": "perflab.queue.hints",
     "RetryPolicy": "perflab.batching.retry",
+    "RowCache": "perflab.cache.row_cache",
     "Scheduler": "perflab.scheduler.scheduler",
     "TickReport": "perflab.scheduler.watch",
+    "WarmReport": "perflab.cache.warm_report",
     "Watch": "perflab.scheduler.watch",
     "Worker": "perflab.queue.worker",
     "WorkerLease": "perflab.queue.leases",
@@ -89,11 +102,15 @@ _HOME = {
 
 __all__ = [
     "AimdSizing",
+    "AskedOften",
     "AsyncRequestBatcher",
     "Backoff",
     "BatcherExplanation",
     "BatchingMetrics",
     "BulkInserter",
+    "CacheLifetimes",
+    "CacheMetrics",
+    "CacheWarmer",
     "Compression",
     "CostModelSizing",
     "Database",
@@ -103,6 +120,7 @@ __all__ = [
     "DeadLetterTable",
     "Discard",
     "DrainReport",
+    "DueSoon",
     "FixedSizing",
     "Fleet",
     "FleetMember",
@@ -120,8 +138,10 @@ __all__ = [
     "RequestBatcher",
     "Retry",
     "RetryPolicy",
+    "RowCache",
     "Scheduler",
     "TickReport",
+    "WarmReport",
     "Watch",
     "Worker",
     "WorkerLease",

@@ -122,7 +122,42 @@ class TickCompleted:
     seconds: float
 
 
-Event = FlushCompleted | JobsEnqueued | JobsClaimed | JobsFinished | LeasesRescued | TickCompleted
+@dataclass(frozen=True, slots=True)
+class CacheAsked:
+    """One call that asked a cache for one or many keys."""
+
+    cache: str
+    hits: int
+    stale: int
+    """Served although their life is over, because the database failed."""
+    waited: int
+    """Got from a read that somebody else had begun."""
+    misses: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheWarmed:
+    """Keys were read before anybody asked for them."""
+
+    cache: str
+    keys: int
+    read: int
+    """Of these, those that were not in memory."""
+    round_trips: int
+    seconds: float
+
+
+Event = (
+    FlushCompleted
+    | JobsEnqueued
+    | JobsClaimed
+    | JobsFinished
+    | LeasesRescued
+    | TickCompleted
+    | CacheAsked
+    | CacheWarmed
+)
 Listener = Callable[[Event], None]
 
 

@@ -208,7 +208,7 @@ class KeyedRead:
         seen = [False] * len(results)
         own = []
         for place in places:
-            own.append(_copy(results[place]) if seen[place] else results[place])
+            own.append(own_copy(results[place]) if seen[place] else results[place])
             seen[place] = True
         return own
 
@@ -227,13 +227,14 @@ class KeyedRead:
         return [value if read is None else read(value) for read, value in zip(self._readers, row, strict=True)]
 
 
-def _copy(result: Any) -> Any:
-    """The same for another caller."""
-    return result if _is_immutable(result) else deepcopy(result)
+def own_copy(result: Any) -> Any:
+    """The same result for another caller, so that neither sees what the other changes in it."""
+    return result if is_immutable(result) else deepcopy(result)
 
 
-def _is_immutable(value: Any) -> bool:
-    return type(value) in _IMMUTABLE or (isinstance(value, tuple) and all(map(_is_immutable, value)))
+def is_immutable(value: Any) -> bool:
+    """Whether a result may be shared: nothing in it can be changed."""
+    return type(value) in _IMMUTABLE or (isinstance(value, tuple) and all(map(is_immutable, value)))
 
 
 def _form(stated: Load, dialect: Dialect) -> ReadForm:

@@ -1,0 +1,144 @@
+"""Where rows come from: read by whoever needs them, or coalesced in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from perflab.batching.batcher import RequestBatcher
+from perflab.batching.isolation import isolate
+from perflab.batching.retry import RetryPolicy
+from perflab.cache.slots import Slot, key_of
+from perflab.database.core_write import CoreWrites
+from perflab.database.database import Database
+from perflab.database.failures import as_perflab_error
+from perflab.database.load import Load
+from perflab.errors import InvalidInput, LifecycleError, TransientError
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What reading many keys came to. Each key is in one of `found` and `failed`, unless `error` says why it is not."""
+
+    found: Sequence[tuple[Slot, Any]]
+    failed: Sequence[tuple[Slot, Exception]]
+    """Keys that the table cannot have, or that the database refuses, each with its own error."""
+    error: Exception | None
+    """The failure of the database that left keys unread."""
+    round_trips: int
+
+
+class RowSource:
+    """Reads what a `Load` says.
+
+    A thread that needs keys reads them itself: it would have to wait anyway, and two changes of threads cost several
+    times what a read of a local file does. Keys that no thread waits for, those of event loops and those that are read
+    again in the background, go through a batcher of its own: what is asked for while a read is on its way leaves
+    together when that has come back.
+
+    Args:
+        page_size: keys of one SELECT of the batcher at the most.
+        timeout: seconds for which the batcher tries a key.
+        clock, sleep, random: for the pauses between tries.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        stated: Load,
+        *,
+        page_size: int,
+        timeout: float,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        random: Random,
+    ) -> None:
+        self._db = db
+        self._operation = CoreWrites(db.dialect).operation(stated)
+        self._retry = RetryPolicy(cap_seconds=0.25, delivery_timeout=timeout)
+        self._batcher = RequestBatcher(db, page_size, 0.0, overflow="raise", retry=self._retry)
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._is_closed = False
+        self.name = self._operation.name
+
+    def begin(self, slot: Slot) -> Future[Any]:
+        """Have one key read in the background.
+
+        Raises:
+            BufferFull: too many others are being read; nobody waits for room, who may be an event loop.
+            LifecycleError: the source is closed.
+        """
+        return self._batcher.submit(self._operation, key_of(slot))
+
+    def read(self, slots: Sequence[Slot], until: float) -> Page:
+        """Read keys in this thread, one page of them; what fails in a way that passes is tried again until then.
+
+        Raises:
+            LifecycleError: the source is closed.
+        """
+        if self._is_closed:
+            raise LifecycleError("the cache is closed, and this key is not in memory: make another cache")
+        page = self._try(slots)
+        tries = 1
+        while isinstance(page.error, TransientError):
+            pause = self._retry.delay(tries, self._random)
+            if self._clock() + pause >= until:
+                break
+            self._sleep(pause)
+            tries += 1
+            decided = {slot for slot, _ in (*page.found, *page.failed)}
+            rest = self._try([slot for slot in slots if slot not in decided])
+            page = Page(
+                [*page.found, *rest.found],
+                [*page.failed, *rest.failed],
+                rest.error,
+                page.round_trips + rest.round_trips,
+            )
+        return page
+
+    def _try(self, slots: Sequence[Slot]) -> Page:
+        """One SELECT, or several where a key is refused: what a bad key fails with, it fails with alone."""
+        prepared: list[tuple[Slot, Any]] = []
+        failed: list[tuple[Slot, Exception]] = []
+        for slot in slots:
+            try:
+                prepared.append((slot, self._operation.prepare(key_of(slot))))
+            except InvalidInput as refused:
+                failed.append((slot, refused))
+        round_trips = 0
+
+        def look_up(part: Sequence[tuple[Slot, Any]]) -> Sequence[Any]:
+            nonlocal round_trips
+            with self._db.reading_connection() as connection:
+                before = connection.round_trips
+                try:
+                    return self._operation.apply(connection, [row for _, row in part])
+                finally:
+                    round_trips += connection.round_trips - before
+
+        isolated = isolate(prepared, look_up)
+        failed += [(slot, self._typed(error)) for (slot, _), error in isolated.failed]
+        found = [(slot, value) for (slot, _), value in isolated.delivered]
+        return Page(found, failed, isolated.error and self._typed(isolated.error), round_trips)
+
+    @property
+    def round_trips(self) -> int:
+        """Of what was read in the background."""
+        return self._batcher.metrics().round_trips
+
+    def close(self) -> None:
+        """Read what waits, and nothing more."""
+        self._is_closed = True
+        self._batcher.close()
+
+    def _typed(self, error: Exception) -> Exception:
+        typed = as_perflab_error(error, self.name)
+        if typed is None or typed is error:
+            return error
+        typed.__cause__ = error
+        return typed
