@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from perflab.lab.advice.advisor import DatabaseAdvisor
     from perflab.queue.backoff import Backoff
     from perflab.queue.hints import Discard, Retry
-    from perflab.queue.job import DeadJob, Job, NewJob, QueueCounts
+    from perflab.queue.job import DeadJob, DoneJob, Job, NewJob, QueueCounts
     from perflab.queue.leases import WorkerLease
     from perflab.queue.queue import PriorityQueue
     from perflab.queue.worker import Worker, WorkerReport
@@ -68,6 +68,7 @@ _HOME = {
     "DeadLetter": "perflab.batching.dead_letters",
     "DeadLetterTable": "perflab.batching.dead_letters",
     "Discard": "perflab.queue.hints",
+    "DoneJob": "perflab.queue.job",
     "DrainReport": "perflab.batching.drain_report",
     "DueSoon": "perflab.cache.predictors",
     "FixedSizing": "perflab.batching.sizing.fixed",
@@ -119,6 +120,7 @@ __all__ = [
     "DeadLetter",
     "DeadLetterTable",
     "Discard",
+    "DoneJob",
     "DrainReport",
     "DueSoon",
     "FixedSizing",

@@ -23,6 +23,7 @@ NAMES = [
     "DeadLetter",
     "DeadLetterTable",
     "Discard",
+    "DoneJob",
     "DrainReport",
     "DueSoon",
     "FixedSizing",

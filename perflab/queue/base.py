@@ -20,6 +20,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LARGEST_LIMIT = 1_000_000
+AFTER_ALL = (2**63 - 1, 2**63 - 1)
+"""A time and an id that no job comes after."""
 
 
 class QueueBase:

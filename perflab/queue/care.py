@@ -9,16 +9,13 @@ from perflab.database.compression import decode_stored
 from perflab.database.values import check_integer, check_number, from_microseconds, shown, to_microseconds
 from perflab.errors import CorruptPayload, InvalidInput
 from perflab.events import LeasesRescued
-from perflab.queue.base import LARGEST_LIMIT, QueueBase, each
+from perflab.queue.base import AFTER_ALL, LARGEST_LIMIT, QueueBase, each
 from perflab.queue.engine import DeadRow
 from perflab.queue.job import DeadJob, JobState, QueueCounts
 from perflab.queue.operations import MOST_ATTEMPTS
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-AFTER_ALL = (2**63 - 1, 2**63 - 1)
-"""A time and an id that no job comes after."""
 
 
 class QueueCare(QueueBase):

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from perflab.database.compression import decode_stored
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.database.values import check_integer, decode_payload, from_microseconds
 from perflab.errors import CorruptPayload, DatabaseError, MissingExtra, ResultLost
-from perflab.events import JobsClaimed
+from perflab.events import Event, JobsClaimed
 from perflab.queue.base import LARGEST_LIMIT, QueueBase, each
-from perflab.queue.engine import ClaimedRow, Holder, Lease
+from perflab.queue.engine import ClaimedRow, Holder
 from perflab.queue.job import Job
 from perflab.queue.leases import WorkerLease, check_worker_name
-from perflab.queue.operations import MarkDone, QueueSettings, lease_microseconds
+from perflab.queue.operations import DoneItem, MarkDone, QueueOperation, QueueSettings, lease_microseconds
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +54,12 @@ class QueueClaims(QueueBase):
         return self._claimed(rows, lease, now + duration, started)
 
     def mark_done_and_claim(
-        self, done: Iterable[Job], limit: int, lease: float | WorkerLease
+        self, done: Iterable[DoneItem], limit: int, lease: float | WorkerLease
     ) -> tuple[list[bool], list[Job] | None]:
         """`mark_done_bulk` and `claim` in one transaction: one round trip on PostgreSQL, one COMMIT on SQLite.
 
         Args:
-            done: jobs to delete.
+            done: jobs that are done, or pairs of a job and its result.
             limit: 1 … 1,000,000 jobs to claim.
             lease: as `claim` takes it.
 
@@ -75,7 +76,10 @@ class QueueClaims(QueueBase):
         check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
         duration = lease_microseconds(lease.seconds if isinstance(lease, WorkerLease) else lease)
         started = self._stopwatch()
-        operation = _MarkDoneAndClaim(self._settings, limit, lambda now: _holder(lease, now + duration, None))
+        mark_done = self.operations.mark_done
+        operation = _MarkDoneAndClaim(
+            self._settings, mark_done, limit, lambda now: _holder(lease, now + duration, None)
+        )
         accepted = self.db.apply(operation, done)
         try:
             rows = list(operation.rows)
@@ -126,23 +130,32 @@ class QueueClaims(QueueBase):
         return jobs
 
 
-class _MarkDoneAndClaim(MarkDone):
+class _MarkDoneAndClaim(QueueOperation[DoneItem, bool]):
     """An acknowledgement that claims the next jobs in passing; for one call."""
 
     name = "mark_done_and_claim"
     rows: Sequence[ClaimedRow] = ()
     claimed_at = 0
 
-    def __init__(self, settings: QueueSettings, limit: int, holder: Callable[[int], Holder]) -> None:
+    def __init__(
+        self, settings: QueueSettings, mark_done: MarkDone, limit: int, holder: Callable[[int], Holder]
+    ) -> None:
         super().__init__(settings)
         self._limit = limit
         self._holder = holder
+        self._mark_done = mark_done
 
-    def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> Sequence[bool]:
-        accepted = super().apply(connection, rows)
+    def prepare(self, item: DoneItem) -> Any:
+        return self._mark_done.prepare(item)
+
+    def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> Sequence[bool]:
+        accepted = self._mark_done.apply(connection, rows)
         self.claimed_at = now = self._settings.now()
         self.rows = self._engine.claim(connection, self._settings.name, self._limit, now, holder=self._holder(now))
         return accepted
+
+    def event(self, items: Sequence[DoneItem], results: Sequence[bool]) -> Event:
+        return self._mark_done.event(items, results)
 
 
 def _holder(lease: float | WorkerLease, until: int, worker: str | None) -> Holder:

@@ -14,6 +14,8 @@ EnqueueRow: TypeAlias = tuple[StoredPayload, int, int, int | None, str | None]
 """payload (bytes: compressed), priority, max_attempts, run_at (None: at once), key"""
 Lease: TypeAlias = tuple[int, int]
 """id, attempt"""
+FinishedRow: TypeAlias = tuple[int, int, StoredPayload]
+"""id, attempt, result"""
 ErrorRow: TypeAlias = tuple[int, int, int, str]
 """id, attempt, delay before the next attempt or `DIES`, error"""
 DIES = -1
@@ -28,6 +30,8 @@ ClaimedRow: TypeAlias = tuple[int, int, int, str, int, int, str | None, bytes | 
 """priority, run_at, id, payload, attempt, max_attempts, key, payload_zstd"""
 DeadRow: TypeAlias = tuple[int, int, str, bytes | None, int, int, str | None, str | None, int]
 """run_at (of its death), id, payload, payload_zstd, priority, attempt, key, last_error, enqueued_at"""
+DoneRow: TypeAlias = tuple[int, int, str, bytes | None, str, bytes | None, int, int, str | None, int]
+"""done_at, id, payload, payload_zstd, result, result_zstd, priority, attempt, key, enqueued_at"""
 
 
 class Holder(NamedTuple):
@@ -60,6 +64,9 @@ class QueueEngine(Protocol):
 
     def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> Sequence[bool]:
         """Delete what is still held."""
+
+    def keep_done(self, connection: DriverConnection, rows: Sequence[FinishedRow], now: int) -> Sequence[bool]:
+        """Move what is still held to the finished jobs, with its result."""
 
     def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> Sequence[bool]:
         """Schedule what is still held again, or let it die if it has no attempts left."""
@@ -127,6 +134,15 @@ class QueueEngine(Protocol):
 
     def dead_jobs(self, database: Database, queue: str, limit: int, before: tuple[int, int]) -> Sequence[DeadRow]:
         """Dead jobs before a run_at and id, the last ones first, on a reading connection."""
+
+    def done_jobs(self, database: Database, queue: str, limit: int, before: tuple[int, int]) -> Sequence[DoneRow]:
+        """Finished jobs before a done_at and id, the last ones first, on a reading connection."""
+
+    def find_done(self, database: Database, queue: str, ids: Sequence[int]) -> Sequence[DoneRow]:
+        """Those of these jobs that are finished, in any order, on a reading connection."""
+
+    def purge_done(self, connection: DriverConnection, queue: str, limit: int, done_before: int) -> Sequence[int]:
+        """Delete jobs that were finished before a time; their ids."""
 
     def counts(self, database: Database, queue: str) -> QueueCounts:
         """Jobs by state, on a reading connection."""

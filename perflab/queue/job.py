@@ -61,8 +61,27 @@ class DeadJob:
     payload_error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DoneJob:
+    """A finished job, as a queue with `keep_done` keeps it."""
+
+    id: int
+    queue: str
+    payload: Any
+    """None also where it cannot be read; then `unreadable` says why."""
+    result: Any
+    """What was given to `mark_done`, with the same exception."""
+    priority: int
+    attempts: int
+    """Leases that it had."""
+    key: str | None
+    enqueued_at: datetime
+    done_at: datetime
+    unreadable: str | None = None
+
+
 class JobState(StrEnum):
-    """Where an unfinished or dead job stands. A done one has no row."""
+    """Where an unfinished or dead job stands. A done one has no row, or one in the table of finished jobs."""
 
     SCHEDULED = "scheduled"
     """Waits for its time."""

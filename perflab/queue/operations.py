@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from perflab.database.compression import StoredPayload
 from perflab.database.operation import DriverConnection
@@ -56,6 +56,7 @@ class QueueSettings:
     rng: Random
     encode: Callable[[Any], StoredPayload]
     """A payload, as it is stored."""
+    keep_done: bool = False
 
 
 class QueueOperation(Generic[Item, Result]):
@@ -117,20 +118,45 @@ class Enqueue(QueueOperation[NewJob, int]):
         return JobsEnqueued(self._settings.name, len(items))
 
 
-class MarkDone(QueueOperation[Job, bool]):
+DoneItem: TypeAlias = Job | tuple[Job, Any]
+"""A job, or a job and its result."""
+
+
+class MarkDone(QueueOperation[DoneItem, bool]):
     """False: the lease had been lost."""
 
     name = "mark_done"
 
-    def prepare(self, item: Job) -> Lease:
-        return lease_of(item)
+    def prepare(self, item: DoneItem) -> Lease:
+        if isinstance(item, tuple) and _pair(item, "(job, result)")[1] is not None:
+            raise InvalidInput(
+                f"a result is given for {shown(item[0], 80)}, and the queue {self._settings.name!r} keeps no finished "
+                "jobs: make it with PriorityQueue(…, keep_done=True), or give no result"
+            )
+        return lease_of(_job_of(item))
 
     def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> Sequence[bool]:
         return self._engine.mark_done(connection, rows)
 
-    def event(self, items: Sequence[Job], results: Sequence[bool]) -> Event:  # noqa: ARG002
+    def event(self, items: Sequence[DoneItem], results: Sequence[bool]) -> Event:  # noqa: ARG002
         done = results.count(True)
         return JobsFinished(self._settings.name, done=done, stale=len(results) - done)
+
+
+class KeepDone(MarkDone):
+    """The same for a queue that keeps finished jobs."""
+
+    tables = frozenset({"perflab_jobs", "perflab_jobs_done"})
+
+    def prepare(self, item: DoneItem) -> Any:
+        job, result = _pair(item, "(job, result)") if isinstance(item, tuple) else (item, None)
+        return *lease_of(job), self._settings.encode(result)
+
+    def size_bytes(self, item: DoneItem) -> int:
+        return ROW_BYTES + (approximate_bytes(item[1]) if isinstance(item, tuple) else 0)
+
+    def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> Sequence[bool]:
+        return self._engine.keep_done(connection, rows, self._settings.now())
 
 
 class MarkError(QueueOperation[tuple[Job, BaseException | str], bool]):
@@ -226,7 +252,7 @@ class QueueOperations:
 
     def __init__(self, settings: QueueSettings) -> None:
         self.enqueue = Enqueue(settings)
-        self.mark_done = MarkDone(settings)
+        self.mark_done = KeepDone(settings) if settings.keep_done else MarkDone(settings)
         self.mark_error = MarkError(settings)
         self.release = Release(settings)
         self.extend_lease = ExtendLease(settings)
@@ -261,6 +287,10 @@ def _pair(item: tuple[Subject, Parameter], shape: str) -> tuple[Subject, Paramet
     if not isinstance(item, tuple) or len(item) != 2:
         raise InvalidInput(f"an item is {type(item).__name__} {shown(item, 80)}: give {shape}")
     return item
+
+
+def _job_of(item: DoneItem) -> Job:
+    return item[0] if isinstance(item, tuple) else item
 
 
 def lease_of(job: Job) -> Lease:

@@ -15,9 +15,11 @@ from perflab.queue.engine import (
     PROMOTED_AT_ONCE,
     ClaimedRow,
     DeadRow,
+    DoneRow,
     EnqueueRow,
     ErrorRow,
     ExtendRow,
+    FinishedRow,
     Holder,
     KeptJobs,
     Lease,
@@ -63,6 +65,23 @@ class PostgresQueueEngine:
 
     def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> Sequence[bool]:
         return _where_held(connection, "mark_done", leases)
+
+    def keep_done(self, connection: DriverConnection, rows: Sequence[FinishedRow], now: int) -> Sequence[bool]:
+        leases = [row[:2] for row in rows]
+        result_of = {row[:2]: row[2] for row in reversed(rows)}
+        answers = []
+        for attempt, ids in _lock_groups(connection, result_of).items():
+            results = [result_of[job_id, attempt] for job_id in ids]
+            texts, frames = split_column(results)
+            parameters = {
+                "ids": IntegerArray(ids),
+                "attempt": attempt,
+                "now": now,
+                "results": TextArray(() if all(text == "null" for text in results) else texts),
+                "frames": BytesArray(frames),
+            }
+            answers.append((attempt, connection.execute(_SQL["keep_done"], parameters)))
+        return Deferred(lambda: first_only(leases, set(leases) - _leases(answers)))
 
     def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> Sequence[bool]:
         first = {row[:2]: row for row in reversed(rows)}
@@ -202,6 +221,18 @@ class PostgresQueueEngine:
         moment, job_id = before
         parameters = {"queue": queue, "limit": limit, "before": moment, "before_id": job_id}
         return database.fetch(_SQL["dead_jobs"], parameters)
+
+    def done_jobs(self, database: Database, queue: str, limit: int, before: tuple[int, int]) -> Sequence[DoneRow]:
+        moment, job_id = before
+        parameters = {"queue": queue, "limit": limit, "before": moment, "before_id": job_id}
+        return database.fetch(_SQL["done_jobs"], parameters)
+
+    def find_done(self, database: Database, queue: str, ids: Sequence[int]) -> Sequence[DoneRow]:
+        return database.fetch(_SQL["find_done"], {"queue": queue, "ids": IntegerArray(ids)})
+
+    def purge_done(self, connection: DriverConnection, queue: str, limit: int, done_before: int) -> Sequence[int]:
+        cursor = connection.execute(_SQL["purge_done"], {"queue": queue, "done_before": done_before, "limit": limit})
+        return Deferred(lambda: _first_column(cursor))
 
     def counts(self, database: Database, queue: str) -> QueueCounts:
         return QueueCounts(*database.fetch(_SQL["counts"], {"queue": queue})[0])

@@ -156,6 +156,36 @@ answer AS (
 /* ledger: id */
 SELECT id FROM answer
 
+-- name: keep_done
+-- The same, and what is deleted moves into the table of finished jobs. No id comes twice. Where no job has a result, the
+-- arrays of those are empty, and unnest fills them up.
+WITH done AS (
+    DELETE FROM perflab_jobs
+    WHERE id = ANY(ARRAY(
+        SELECT id
+        FROM perflab_jobs
+        WHERE id = ANY(%(ids)b::int8[]) AND attempt = %(attempt)s::int2 AND state || '' = 'running'
+        ORDER BY id
+        FOR UPDATE
+    ))
+    RETURNING id, queue, priority, run_at, attempt, key, payload, payload_zstd, enqueued_at
+),
+kept AS (
+    INSERT INTO perflab_jobs_done
+        (id, queue, priority, run_at, attempt, key, payload, payload_zstd, enqueued_at, done_at, result, result_zstd)
+    SELECT done.*, %(now)s::int8, coalesce(given.result, 'null')::json, given.frame
+    FROM done
+    JOIN unnest(%(ids)b::int8[], %(results)b::text[], %(frames)b::bytea[]) AS given (id, result, frame)
+        ON given.id = done.id
+),
+answer AS (
+    SELECT id
+    FROM unnest(%(ids)b::int8[]) AS given (id)
+    WHERE (SELECT count(*) FROM done) < cardinality(%(ids)b::int8[]) AND id NOT IN (SELECT id FROM done)
+)
+/* ledger: id */
+SELECT id FROM answer
+
 -- name: release
 -- The attempt is kept, because taking it back would make an old acknowledgement of the same number fit again; the
 -- bound moves instead, so that the release costs no attempt. Both end at 32767. Returns what mark_done returns.
@@ -307,6 +337,31 @@ FROM perflab_jobs
 WHERE queue = %(queue)s::text AND state = 'dead' AND (run_at, id) < (%(before)s::int8, %(before_id)s::int8)
 ORDER BY run_at DESC, id DESC
 LIMIT %(limit)s::int8
+
+-- name: done_jobs
+-- The same for finished ones.
+SELECT done_at, id, payload::text, payload_zstd, result::text, result_zstd, priority, attempt, key, enqueued_at
+FROM perflab_jobs_done
+WHERE queue = %(queue)s::text AND (done_at, id) < (%(before)s::int8, %(before_id)s::int8)
+ORDER BY done_at DESC, id DESC
+LIMIT %(limit)s::int8
+
+-- name: find_done
+SELECT done_at, id, payload::text, payload_zstd, result::text, result_zstd, priority, attempt, key, enqueued_at
+FROM perflab_jobs_done
+WHERE id = ANY(%(ids)b::int8[]) AND queue || '' = %(queue)s::text
+
+-- name: purge_done
+DELETE FROM perflab_jobs_done
+WHERE id = ANY(ARRAY(
+    SELECT id
+    FROM perflab_jobs_done
+    WHERE queue = %(queue)s::text AND done_at <= %(done_before)s::int8
+    ORDER BY done_at
+    LIMIT %(limit)s::int8
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING id
 
 -- name: pause
 INSERT INTO perflab_queues (name, paused_at)

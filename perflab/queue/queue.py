@@ -16,10 +16,11 @@ from perflab.queue.backoff import Backoff
 from perflab.queue.base import each
 from perflab.queue.care import QueueCare
 from perflab.queue.claims import QueueClaims
+from perflab.queue.done import QueueDone
 from perflab.queue.engine import QueueEngine
 from perflab.queue.job import Job, NewJob
 from perflab.queue.leases import QueueLeases
-from perflab.queue.operations import QueueOperation, QueueSettings
+from perflab.queue.operations import DoneItem, QueueOperation, QueueSettings
 from perflab.queue.postgresql import PostgresQueueEngine
 from perflab.queue.sqlite import SQLiteQueueEngine
 
@@ -46,7 +47,7 @@ class WriteBehind(Protocol):
     def metrics(self) -> BatchingMetrics: ...
 
 
-class PriorityQueue(QueueClaims, QueueLeases, QueueCare, Generic[Id, Ack]):
+class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, Ack]):
     """A queue of jobs in a database: durable, ordered by priority, shared by any number of processes.
 
     A job is done when its acknowledgement is committed: until then, if its worker dies or loses its lease, another one
@@ -61,6 +62,8 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, Generic[Id, Ack]):
             hand their item over and return a `Future`; refused input is then the future's error. Bulk calls always
             write at once.
         backoff: how long a failed job waits.
+        keep_done: move finished jobs, with their results, to where `done_jobs` and `find_done` read them, until
+            `purge_done`. Otherwise they are deleted, which is faster.
         now: the time; aware.
         rng: for the jitter of the back-off.
         stopwatch: monotonic seconds, for the durations in events.
@@ -77,6 +80,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, Generic[Id, Ack]):
         batching: None = None,
         *,
         backoff: Backoff | None = ...,
+        keep_done: bool = ...,
         now: Callable[[], datetime] = ...,
         rng: Random | None = ...,
         stopwatch: Callable[[], float] = ...,
@@ -90,6 +94,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, Generic[Id, Ack]):
         batching: WriteBehind = ...,
         *,
         backoff: Backoff | None = ...,
+        keep_done: bool = ...,
         now: Callable[[], datetime] = ...,
         rng: Random | None = ...,
         stopwatch: Callable[[], float] = ...,
@@ -102,6 +107,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, Generic[Id, Ack]):
         batching: WriteBehind | None = None,
         *,
         backoff: Backoff | None = None,
+        keep_done: bool = False,
         now: Callable[[], datetime] = utc_now,
         rng: Random | None = None,
         stopwatch: Callable[[], float] = time.perf_counter,
@@ -113,6 +119,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, Generic[Id, Ack]):
             backoff or Backoff(),
             rng or Random(),
             make_encoder(db.compression),
+            keep_done,
         )
         super().__init__(db, settings, stopwatch)
         self._batching = batching
@@ -161,29 +168,45 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, Generic[Id, Ack]):
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
-    def mark_done(self, job: Job) -> Ack:
-        """Delete a job that is done. False (or a future of it): its lease had been lost, and it may run again."""
-        return cast("Ack", self._write_one(self.operations.mark_done, job))
+    def mark_done(self, job: Job, result: Any = None) -> Ack:
+        """Delete a job that is done, or move it to the finished ones with its result if the queue keeps those.
 
-    def mark_done_bulk(self, jobs: Iterable[Job]) -> list[bool]:
-        """The same for many jobs."""
-        return self._write(self.operations.mark_done, jobs)
+        Returns:
+            False (or a future of it): its lease had been lost, and it may run again.
+
+        Raises:
+            InvalidInput: the result is no JSON value, or the queue keeps none.
+        """
+        return cast("Ack", self._write_one(self.operations.mark_done, job if result is None else (job, result)))
+
+    def mark_done_bulk(self, jobs: Iterable[DoneItem], *, connection: Connection | None = None) -> list[bool]:
+        """The same for many jobs, or pairs of a job and its result.
+
+        Args:
+            jobs: what is done.
+            connection: a SQLAlchemy connection in a transaction of yours: they are done if you commit, together with
+                whatever else you write. Listeners are told at once.
+        """
+        return self._write(self.operations.mark_done, jobs, connection=connection)
 
     def mark_error(self, job: Job, error: BaseException | str) -> Ack:
         """Note that an attempt failed: the job comes again after a back-off, or is dead after its last attempt.
 
         Args:
             job: as claimed.
-            error: its type and message, or the text, are kept (2,000 characters).
+            error: its type and message, or the text, are kept (2,000 characters). `Retry` and `Discard` say what is to
+                become of the job.
 
         Returns:
             False (or a future of it): the lease had been lost.
         """
         return cast("Ack", self._write_one(self.operations.mark_error, (job, error)))
 
-    def mark_error_bulk(self, failures: Iterable[tuple[Job, BaseException | str]]) -> list[bool]:
-        """The same for many jobs and their errors."""
-        return self._write(self.operations.mark_error, failures)
+    def mark_error_bulk(
+        self, failures: Iterable[tuple[Job, BaseException | str]], *, connection: Connection | None = None
+    ) -> list[bool]:
+        """The same for many jobs and their errors; `connection` as in `mark_done_bulk`."""
+        return self._write(self.operations.mark_error, failures, connection=connection)
 
     def extend_lease(self, jobs: Iterable[Job], lease: float = 60.0) -> list[bool]:
         """Hold jobs for `lease` seconds from now. False: the lease had been lost."""

@@ -15,9 +15,11 @@ from perflab.queue.engine import (
     PROMOTED_AT_ONCE,
     ClaimedRow,
     DeadRow,
+    DoneRow,
     EnqueueRow,
     ErrorRow,
     ExtendRow,
+    FinishedRow,
     Holder,
     KeptJobs,
     Lease,
@@ -68,6 +70,19 @@ class SQLiteQueueEngine:
 
     def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> list[bool]:
         return first_only(leases, _where_held(connection, "mark_done", leases))
+
+    def keep_done(self, connection: DriverConnection, rows: Sequence[FinishedRow], now: int) -> list[bool]:
+        leases = [row[:2] for row in rows]
+        for attempt, ids in group_ids(leases).items():
+            connection.execute(_SQL["copy_done"], (_json_array(ids), attempt, now))
+        held = _where_held(connection, "mark_done", leases)
+        result_of = {row[:2]: row[2] for row in reversed(rows)}
+        with_result = [(lease[0], result) for lease, result in result_of.items() if lease in held and result != "null"]
+        if with_result:
+            done, results = zip(*with_result, strict=True)
+            texts, frames = split_column(results)
+            connection.executemany(_SQL["keep_result"], [*zip(texts, frames or [None] * len(done), done, strict=True)])
+        return first_only(leases, held)
 
     def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> list[bool]:
         first = {(job_id, attempt): (job_id, attempt, *rest) for job_id, attempt, *rest in reversed(rows)}
@@ -148,6 +163,15 @@ class SQLiteQueueEngine:
 
     def dead_jobs(self, database: Database, queue: str, limit: int, before: tuple[int, int]) -> Sequence[DeadRow]:
         return database.fetch(_SQL["dead_jobs"], (queue, limit, *before))
+
+    def done_jobs(self, database: Database, queue: str, limit: int, before: tuple[int, int]) -> Sequence[DoneRow]:
+        return database.fetch(_SQL["done_jobs"], (queue, limit, *before))
+
+    def find_done(self, database: Database, queue: str, ids: Sequence[int]) -> Sequence[DoneRow]:
+        return database.fetch(_SQL["find_done"], (_json_array(ids), queue))
+
+    def purge_done(self, connection: DriverConnection, queue: str, limit: int, done_before: int) -> list[int]:
+        return _first_column(connection.execute(_SQL["purge_done"], (queue, done_before, limit)))
 
     def counts(self, database: Database, queue: str) -> QueueCounts:
         return QueueCounts(*database.fetch(_SQL["counts"], (queue,))[0])

@@ -49,6 +49,17 @@ DELETE FROM perflab_jobs
 WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'running'
 RETURNING id, attempt
 
+-- name: copy_done
+-- Before mark_done, in the same transaction, where finished jobs are kept.
+INSERT INTO perflab_jobs_done
+    (id, queue, priority, run_at, attempt, key, payload, payload_zstd, enqueued_at, done_at, result)
+SELECT id, queue, priority, run_at, attempt, key, payload, payload_zstd, enqueued_at, ?3, 'null'
+FROM perflab_jobs
+WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'running'
+
+-- name: keep_result
+UPDATE perflab_jobs_done SET result = ?, result_zstd = ? WHERE id = ?
+
 -- name: release
 -- The attempt is kept, because taking it back would make an old acknowledgement of the same number fit again; the
 -- bound moves instead, so that the release costs no attempt. Both end at 32767.
@@ -133,6 +144,31 @@ FROM perflab_jobs
 WHERE queue = ?1 AND state = 'dead' AND (run_at, id) < (?3, ?4)
 ORDER BY run_at DESC, id DESC
 LIMIT ?2
+
+-- name: done_jobs
+-- The same for finished ones.
+SELECT done_at, id, payload, payload_zstd, result, result_zstd, priority, attempt, key, enqueued_at
+FROM perflab_jobs_done
+WHERE queue = ?1 AND (done_at, id) < (?3, ?4)
+ORDER BY done_at DESC, id DESC
+LIMIT ?2
+
+-- name: find_done
+-- The unary plus keeps the queue from being looked up: the key is the way in.
+SELECT done_at, id, payload, payload_zstd, result, result_zstd, priority, attempt, key, enqueued_at
+FROM perflab_jobs_done
+WHERE id IN (SELECT value FROM json_each(?1)) AND +queue = ?2
+
+-- name: purge_done
+DELETE FROM perflab_jobs_done
+WHERE id IN (
+    SELECT id
+    FROM perflab_jobs_done
+    WHERE queue = ?1 AND done_at <= ?2
+    ORDER BY done_at
+    LIMIT ?3
+)
+RETURNING id
 
 -- name: pause
 INSERT INTO perflab_queues (name, paused_at) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING RETURNING name

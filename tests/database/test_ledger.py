@@ -68,9 +68,13 @@ ACTS: dict[str, Callable[[PriorityQueue[int, bool], Scheduler, list[Any]], Any]]
     ),
     "mark_done": lambda queue, _, jobs: queue.mark_done_bulk([*jobs, jobs[0]]),
     "mark_done of one attempt": lambda queue, _, jobs: queue.mark_done_bulk(jobs[:2]),
+    "mark_done and keep": lambda queue, _, jobs: PriorityQueue(queue.db, keep_done=True).mark_done_bulk(
+        [(jobs[0], 1), jobs[1], jobs[2], jobs[0]]
+    ),
     "mark_error": lambda queue, _, jobs: queue.mark_error_bulk((job, "no") for job in jobs),
     "release": lambda queue, _, jobs: queue.release(jobs),
     "extend_lease": lambda queue, _, jobs: queue.extend_lease(jobs, A_LONG_TIME),
+    "mark_done and claim": lambda queue, _, jobs: queue.mark_done_and_claim(jobs, 1, 60.0)[0],
     "cancel": lambda queue, _, jobs: queue.cancel([jobs[0].id, jobs[3].id + 1, jobs[3].id + 1]),
     "cancel nothing": lambda queue, _, __: queue.cancel([999]),
     "retry": lambda queue, _, jobs: queue.retry([jobs[0].id, jobs[3].id]),
@@ -87,7 +91,7 @@ ACTS: dict[str, Callable[[PriorityQueue[int, bool], Scheduler, list[Any]], Any]]
 
 def run(act: Callable[..., Any], database: Database, url: str, disturb: Callable[[], None]) -> tuple[Any, ...]:
     """Do it on tables that are as new; its result and all that is in the tables."""
-    rows(url, "TRUNCATE perflab_jobs, perflab_watches, perflab_ingest_states RESTART IDENTITY")
+    rows(url, "TRUNCATE perflab_jobs, perflab_jobs_done, perflab_watches, perflab_ingest_states RESTART IDENTITY")
     queue = queue_of(database)
     scheduler = Scheduler(database, queue)
     scheduler.add_watch("known", 60.0)
@@ -102,6 +106,7 @@ def run(act: Callable[..., Any], database: Database, url: str, disturb: Callable
     return (
         result,
         rows(url, "SELECT id, payload::text, state, attempt, key, lease_until IS NULL FROM perflab_jobs ORDER BY id"),
+        rows(url, "SELECT id, result::text FROM perflab_jobs_done ORDER BY id"),
         rows(url, "SELECT id, name, enabled FROM perflab_watches ORDER BY id"),
         rows(url, "SELECT watch_id, last_error, consecutive_failures FROM perflab_ingest_states"),
     )

@@ -29,8 +29,10 @@ PARAMETERS = {
     "delays": [9] * BATCH,
     "errors": ["x"] * BATCH,
     "died_before": 9,
+    "done_before": 9,
     "before": 9,
     "before_id": 9,
+    "results": [],
     "payloads": ["1"] * BATCH,
     "frames": [],
     "priorities": [0] * BATCH,
@@ -45,6 +47,7 @@ EXPECTED: dict[str, tuple[str, str]] = {
     "claim": ("perflab_jobs_ready", "(queue = 'q'::text)"),
     "lock": BY_ID,
     "mark_done": BY_ID,
+    "keep_done": BY_ID,
     "release": BY_ID,
     "extend_lease": BY_ID,
     "mark_error": BY_ID,
@@ -64,10 +67,19 @@ EXPECTED: dict[str, tuple[str, str]] = {
     "forget_workers": ("perflab_jobs_running", "((queue = 'q'::text) AND (worker_id = worker.id))"),
     "purge": ("perflab_jobs_dead", "((queue = 'q'::text) AND (run_at <= '9'::bigint))"),
 }
+OF_FINISHED_JOBS = {
+    "done_jobs": (
+        "perflab_jobs_done_at",
+        "((queue = 'q'::text) AND (ROW(done_at, id) < ROW('9'::bigint, '9'::bigint)))",
+    ),
+    "find_done": ("perflab_jobs_done_pkey", "(id = ANY ("),
+    "purge_done": ("perflab_jobs_done_at", "((queue = 'q'::text) AND (done_at <= '9'::bigint))"),
+}
 SMALL_TABLES = {"perflab_queues", "perflab_workers"}
 INDEXES_OF_SMALL_TABLES = {"perflab_queues_pkey", "perflab_workers_pkey"}
 WITHOUT_JOBS = {
     *("enqueue", "pause", "resume", "paused_at", "counts"),
+    *OF_FINISHED_JOBS,
     *("open_lease", "renew_lease", "close_lease", "give_up_workers"),
 }
 """Statements that only insert jobs, count them all, or do not read them."""
@@ -160,3 +172,27 @@ def test_statistics_of_another_day_do_not_mislead(database: Database, then: str,
 
 def test_new_jobs_are_inserted_in_their_order_without_a_sort(database: Database) -> None:
     assert not [part for part in plan_of(database, "enqueue") if "Sort" in part["Node Type"]]
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+def test_finished_jobs_are_found_by_their_indexes(database: Database, analysed: bool) -> None:
+    with database.driver_transaction() as connection:
+        connection.execute("TRUNCATE perflab_jobs_done")
+        connection.execute(
+            "INSERT INTO perflab_jobs_done SELECT n, 'q', 0, 0, 1, NULL, '1', NULL, '1', NULL, 0, n "
+            "FROM generate_series(1, %s) AS n",
+            (JOBS,),
+        )
+        connection.execute(
+            "ANALYZE perflab_jobs_done"
+            if analysed
+            else "DELETE FROM pg_statistic WHERE starelid = 'perflab_jobs_done'::regclass"
+        )
+    for name, (index, condition) in OF_FINISHED_JOBS.items():
+        plan = plan_of(database, name)
+        assert not [part for part in plan if part["Node Type"] == "Seq Scan" or "Sort" in part["Node Type"]], (
+            name,
+            plan,
+        )
+        used = [part for part in plan if part.get("Index Name") == index]
+        assert any(condition in part.get("Index Cond", "") for part in used), (name, plan)
