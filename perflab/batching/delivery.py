@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from math import inf
 from random import Random
 from typing import Any
 
 from perflab.batching.attempts import Attempts
 from perflab.batching.dead_letters import DeadLetter, DeadLetters, hand_over
-from perflab.batching.gate import FlushGate, OpenGate
+from perflab.batching.gate import FlushGate, gated
 from perflab.batching.isolation import isolate
 from perflab.batching.outcomes import Written, in_doubt, name_of_operation, typed_error
 from perflab.batching.part import AppliedPart, Doubt, PreparedItem, SubmissionBatch, SubmissionEntry, Unreadable
@@ -58,7 +59,8 @@ class Delivery:
         self._dead_letters = dead_letters
         self._retry = retry or RetryPolicy()
         self._start = start
-        self._gate = gate or OpenGate()
+        self._gate = gate
+        self._ledger = gated(database.ledger, gate)
         self._clock = clock
         self._random = random
         self._part_size = PartSize()
@@ -161,7 +163,9 @@ class Delivery:
 
     def _look_up(self, part: Sequence[PreparedItem], tally: Attempts) -> Sequence[Any]:
         with tally.counted(self._database.reading_connection()) as connection:
-            results = part[0].operation.apply(connection, [item.row for item in part])
+            with nullcontext() if self._gate is None else self._gate.reading(connection):
+                answer = part[0].operation.apply(connection, [item.row for item in part])
+            results = list(answer)
         tally.unbatched += len(part)  # one SELECT is one round trip everywhere
         return results
 
@@ -180,10 +184,8 @@ class Delivery:
         try:
             with tally.counted(self._database.writing_connection()) as connection:
                 superseded = connection.superseded
-                with self._database.ledger.transaction(connection):
-                    entered = self._gate.enter(connection)
+                with self._ledger.transaction(connection):
                     applied = AppliedPart(connection, part)
-                entered()
                 tally.superseded += connection.superseded - superseded
         except Exception as error:
             if len(part) == 1 and isinstance(part[0].operation, UnitWrite) and classify(error) not in _NOT_OF_ITEMS:
@@ -209,7 +211,7 @@ class Delivery:
         try:
             for doubt in {id(entry.doubt): entry.doubt for entry in entries if _is_in_doubt(entry)}.values():
                 with tally.counted(self._database.writing_connection()) as connection:
-                    doubt.settle(self._database.ledger.ask(connection, doubt.batch))
+                    doubt.settle(self._ledger.ask(connection, doubt.batch))
         except Exception as error:  # noqa: BLE001  # each kind has its own answer
             failure = error
         told = [entry for entry in entries if entry.doubt is not None and not _is_in_doubt(entry)]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
+from uuid import UUID
 
+from perflab.database.ledger import CopyNote, KeptAnswers, Ledger
 from perflab.database.operation import DriverConnection
 
 
@@ -21,13 +24,40 @@ class FlushGate(Protocol):
             What is called once the transaction is committed, when answers can be read. It must not raise.
         """
 
+    def statements(self) -> Sequence[str]:
+        """The same as plain SQL, to be sent in front of a COPY, which is no pipeline. Its answers are not read."""
 
-class OpenGate:
-    """Lets everything in and sends nothing."""
-
-    def enter(self, connection: DriverConnection) -> Callable[[], None]:  # noqa: ARG002  # whoever comes
-        return _nothing_to_learn
+    def reading(self, connection: DriverConnection) -> AbstractContextManager[None]:
+        """Around the SELECTs of loads, whose answers are read behind it."""
 
 
-def _nothing_to_learn() -> None:
-    pass
+class GatedLedger:
+    """A ledger whose transactions pass a gate first."""
+
+    def __init__(self, ledger: Ledger, gate: FlushGate) -> None:
+        self._ledger = ledger
+        self._gate = gate
+
+    def look(self, connection: DriverConnection) -> None:
+        self._ledger.look(connection)
+
+    @contextmanager
+    def transaction(self, connection: DriverConnection) -> Iterator[None]:
+        with self._ledger.transaction(connection):
+            entered = self._gate.enter(connection)
+            yield
+        entered()
+
+    @contextmanager
+    def copying(self, connection: DriverConnection) -> Iterator[CopyNote]:
+        with self._ledger.copying(connection) as note:
+            note.statements = [*self._gate.statements(), *note.statements]
+            yield note
+
+    def ask(self, connection: DriverConnection, batch: UUID) -> KeptAnswers | None:
+        return self._ledger.ask(connection, batch)
+
+
+def gated(ledger: Ledger, gate: FlushGate | None) -> Ledger:
+    """The ledger behind a gate, if there is one."""
+    return ledger if gate is None else GatedLedger(ledger, gate)

@@ -16,6 +16,7 @@ from typing import Any, Self
 from sqlalchemy import Table
 
 from perflab.batching import at_exit
+from perflab.batching.gate import FlushGate
 from perflab.batching.interrupts import interrupts_deferred
 from perflab.batching.limits import make_limits
 from perflab.batching.metrics import BatchingMetrics, FlushTally
@@ -64,6 +65,7 @@ class BulkInserter:
         columns: names for rows that come as tuples; default: the columns of the table in their order.
         on_reject: called with each refused row, as it was given, and its error.
         retry: back-off and overall deadline after passing failures.
+        gate: what each transaction passes first, such as a `FleetMember`; None: nothing.
 
     Raises:
         InvalidInput: a bound is out of range, the table does not exist, or it has no primary key to update by.
@@ -81,6 +83,7 @@ class BulkInserter:
         columns: Sequence[str] | None = None,
         on_reject: OnReject | None = None,
         retry: RetryPolicy | None = None,
+        gate: FlushGate | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         random: Random | None = None,
@@ -96,6 +99,7 @@ class BulkInserter:
             operation,
             self._columns,
             retry or RetryPolicy(),
+            gate,
             flushed=self._flushed,
             clock=clock,
             sleep=sleep,

@@ -83,7 +83,7 @@ def _in_a_coroutine() -> bool:
 
 @contextmanager
 def _task_cancelled_on_sigterm() -> Iterator[None]:
-    import asyncio  # noqa: PLC0415  # a loop runs, so it is loaded; for others it would cost 30 ms
+    import asyncio  # noqa: PLC0415  # a loop runs, so it is loaded; for others it would cost 100 ms
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     is_heard = False

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, cast
 
 from perflab.batching.attempts import Attempts
+from perflab.batching.gate import FlushGate, gated
 from perflab.batching.isolation import Isolated, isolate
 from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
@@ -70,6 +71,7 @@ class RowDelivery:
 
     Args:
         columns: names for rows that are tuples or lists.
+        gate: what each transaction passes first; None: nothing.
         flushed: called after each attempt, with the number of rows that have failed; None where nothing was sent.
         sleep: between two questions to the ledger.
     """
@@ -80,6 +82,7 @@ class RowDelivery:
         operation: CoreWrite,
         columns: tuple[str, ...],
         retry: RetryPolicy,
+        gate: FlushGate | None = None,
         *,
         flushed: Callable[[FlushCompleted | None, int], object],
         clock: Callable[[], float] = time.monotonic,
@@ -87,6 +90,7 @@ class RowDelivery:
         random: Random,
     ) -> None:
         self._database = database
+        self._ledger = gated(database.ledger, gate)
         self._operation = operation
         self._columns = columns
         self._retry = retry
@@ -179,9 +183,9 @@ class RowDelivery:
             with tally.counted(self._database.writing_connection()) as connection:
                 superseded = connection.superseded
                 if prepared.form is not None:
-                    self._operation.write_alone(connection, self._database.ledger, prepared.form, values)
+                    self._operation.write_alone(connection, self._ledger, prepared.form, values)
                 else:
-                    with self._database.ledger.transaction(connection):
+                    with self._ledger.transaction(connection):
                         self._operation.apply(connection, cast("Sequence[CoreRow]", values))
                 tally.superseded += connection.superseded - superseded
         except OutcomeUnknown as unknown:
@@ -198,7 +202,7 @@ class RowDelivery:
             number += 1
             try:
                 with tally.counted(self._database.writing_connection()) as connection:
-                    return self._database.ledger.ask(connection, unknown.batch) is not None
+                    return self._ledger.ask(connection, unknown.batch) is not None
             except Exception as error:
                 seconds = self._retry.delay(number, self._random)
                 if classify(error) is not FailureKind.TRANSIENT or self._clock() + seconds >= deadline:

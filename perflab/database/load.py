@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeEngine
 
-from perflab.database.operation import DriverConnection
+from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.values import approximate_bytes, check_value, shown
 from perflab.errors import InvalidInput
 
@@ -139,11 +139,15 @@ class ReadForm:
     key_types: tuple[TypeEngine[Any], ...]
 
 
+ReadAnswer: TypeAlias = "Callable[[], tuple[Iterable[Numbered], Sequence[Any]]]"
+"""Reads the rows that were found, and the driver's codes of the types of their columns."""
+
+
 class ManyKeys(Protocol):
     """How an engine looks many keys up."""
 
-    def find(self, connection: DriverConnection, keys: Sequence[Key], /) -> tuple[Iterable[Numbered], Sequence[Any]]:
-        """The rows that have one of the keys, and the driver's codes of the types of their columns."""
+    def find(self, connection: DriverConnection, keys: Sequence[Key], /) -> ReadAnswer:
+        """Ask for the rows that have one of the keys."""
 
 
 class KeyedRead:
@@ -195,13 +199,17 @@ class KeyedRead:
     def size_bytes(self, item: Any) -> int:
         return approximate_bytes(item)
 
-    def apply(self, connection: DriverConnection, rows: Sequence[Key]) -> list[Any]:
-        """What is found for each key, in their order."""
+    def apply(self, connection: DriverConnection, rows: Sequence[Key]) -> Sequence[Any]:
+        """What is found for each key, in their order; to be read before the connection goes to another."""
         # Equal values of different types, such as 1 and True, may mean different things to an engine.
         place_of: dict[tuple[Any, ...], int] = {}
         places = [place_of.setdefault((key, *map(type, key)), len(place_of)) for key in rows]
-        answer, type_codes = self._many.find(connection, [key for key, *_ in place_of])
-        found: list[list[tuple[Any, ...]]] = [[] for _ in place_of]
+        read = self._many.find(connection, [key for key, *_ in place_of])
+        return Deferred(lambda: self._results(read, places, len(place_of)))
+
+    def _results(self, read: ReadAnswer, places: Sequence[int], keys: int) -> list[Any]:
+        answer, type_codes = read()
+        found: list[list[tuple[Any, ...]]] = [[] for _ in range(keys)]
         for place, row in answer:
             found[place].append(self._row(self._read(row, type_codes)))
         results = [self._result(at) for at in found]

@@ -152,7 +152,7 @@ def test_more_keys_than_sqlite_binds(tmp_path: Any) -> None:
             operation = CoreWrites(database.dialect).operation(load(THING, "carrier", "number", columns=["id"]))
             before = raw.round_trips
             keys = [("UA", n) for n in range(25)]
-            assert operation.apply(raw, keys) == [(n,) for n in range(25)]
+            assert list(operation.apply(raw, keys)) == [(n,) for n in range(25)]
             assert raw.round_trips - before == 7  # four keys of two values each
 
 

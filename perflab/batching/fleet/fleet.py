@@ -35,6 +35,9 @@ class Fleet:
     On SQLite the members are processes on one file. There a flush in flight holds the one write lock of the file, so
     that the cap is 1; all else is the same.
 
+    Loads hold slots too, and so does a `BulkInserter` with the member as its `gate`; a COPY is still one round trip.
+    Size and interval of an inserter are its own.
+
     What it costs: on PostgreSQL no round trip more for a flush, because what takes the slot and brings the settings
     travels in front of its statements; on SQLite one statement more. A heartbeat is one transaction (one round trip on
     PostgreSQL), joining and leaving are one each.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol, Self, runtime_checkable
 
 from perflab.batching.fleet.settings import FleetSettings
 from perflab.batching.fleet.sizing import FleetSizing
@@ -23,10 +24,15 @@ COUNTS = ("items", "batches", "round_trips", "round_trips_saved", "retries", "fa
 """Of `BatchingMetrics`, what a member reports."""
 
 
-class Batcher(Protocol):
-    """What a member needs of a batcher: both shells are such."""
+class Reporting(Protocol):
+    """What a member needs to report: both batchers and the inserter are such."""
 
     def metrics(self) -> BatchingMetrics: ...
+
+
+@runtime_checkable
+class Following(Protocol):
+    """What follows new settings: both batchers."""
 
     def retarget(self) -> None: ...
 
@@ -47,7 +53,7 @@ class FleetMember:
         self._lock = threading.Lock()
         self._version = -1
         self._settings = FleetSettings()
-        self._batchers: list[Batcher] = []
+        self._batchers: list[Reporting] = []
         self._closing = threading.Event()
         with TypedErrors("joining a fleet"), database.driver_transaction() as connection:
             connection.execute(self._sql["forget"], {})
@@ -76,8 +82,10 @@ class FleetMember:
         """
         return FleetSizing(lambda: self._settings, within)
 
-    def add(self, batcher: Batcher) -> None:
-        """Count a batcher in what this member reports, and let it hear of new settings while it is idle."""
+    def add(self, batcher: Reporting) -> None:
+        """Count a batcher or inserter in what this member reports, and let a batcher hear of new settings while it is
+        idle.
+        """
         with self._lock:
             self._batchers.append(batcher)
 
@@ -95,6 +103,21 @@ class FleetMember:
                 logger.exception("the settings of the fleet %r cannot be followed: those before hold", self._fleet)
 
         return entered
+
+    def statements(self) -> Sequence[str]:
+        """For a COPY: it takes the slot; the settings come with the next other flush or heartbeat."""
+        return [self._sql["admit"].replace("%(fleet)s", f"'{self._fleet}'")]  # an identifier, as it was checked
+
+    @contextmanager
+    def reading(self, connection: DriverConnection) -> Iterator[None]:
+        """A flush of loads holds a slot, too, but on SQLite, where reads never stand in the way of the writer."""
+        if self._database.engine_name == "sqlite":
+            yield
+            return
+        with connection.transaction():
+            entered = self.enter(connection)
+            yield
+        entered()
 
     def beat(self) -> None:
         """Report, and hear of new settings: one transaction.
@@ -161,7 +184,8 @@ class FleetMember:
             self._version, self._settings = version, settings
             batchers = list(self._batchers)
         for batcher in batchers:
-            batcher.retarget()
+            if isinstance(batcher, Following):
+                batcher.retarget()
 
 
 def settings_in(row: Sequence[Any]) -> tuple[int, FleetSettings]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from perflab.database.array_dumpers import encode_array
 from perflab.database.bulk.postgresql_types import ElementType, element_type
-from perflab.database.load import Key, Numbered, ReadForm
+from perflab.database.load import Key, ReadAnswer, ReadForm
 from perflab.database.operation import DriverConnection
 
 
@@ -29,16 +29,17 @@ class PostgresKeys:
             f"SELECT {form.columns} FROM {form.table} WHERE {' AND '.join(f'{column} = %s' for column in form.key)}"
         )
 
-    def find(self, connection: DriverConnection, keys: Sequence[Key]) -> tuple[Iterable[Numbered], Sequence[Any]]:
+    def find(self, connection: DriverConnection, keys: Sequence[Key]) -> ReadAnswer:
         columns = list(zip(*keys, strict=True))
         elements = self._taken(columns)
         if elements is None:
             return _one_by_one(connection, self._one, keys)
         arrays = [encode_array(element.dumper, column) for element, column in zip(elements, columns, strict=True)]
         cursor = connection.execute(self._joined, arrays)
-        return ((position - 1, row) for position, *row in cursor), [
-            column.type_code for column in cursor.description[1:]
-        ]
+        return lambda: (
+            ((position - 1, row) for position, *row in cursor),
+            [column.type_code for column in cursor.description[1:]],
+        )
 
     def _taken(self, columns: Sequence[Sequence[Any]]) -> list[ElementType] | None:
         """The types of the arrays; None where the values of a column cannot be one."""
@@ -50,10 +51,10 @@ class PostgresKeys:
         return taken if len(taken) == len(columns) else None
 
 
-def _one_by_one(
-    connection: DriverConnection, sql: str, keys: Sequence[Key]
-) -> tuple[Iterable[Numbered], Sequence[Any]]:
+def _one_by_one(connection: DriverConnection, sql: str, keys: Sequence[Key]) -> ReadAnswer:
     with connection.transaction():
         cursors = [connection.execute(sql, key) for key in keys]
-    found = ((place, row) for place, cursor in enumerate(cursors) for row in cursor)
-    return found, [column.type_code for column in cursors[0].description]
+    return lambda: (
+        ((place, row) for place, cursor in enumerate(cursors) for row in cursor),
+        [column.type_code for column in cursors[0].description],
+    )

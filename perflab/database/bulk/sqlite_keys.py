@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from perflab.database.load import Key, Numbered, ReadForm
+from perflab.database.load import Key, Numbered, ReadAnswer, ReadForm
 
 
 class SQLiteKeys:
@@ -18,7 +18,7 @@ class SQLiteKeys:
         self._form = form
         self._statement = lru_cache(maxsize=64)(self._make_statement)
 
-    def find(self, connection: Any, keys: Sequence[Key]) -> tuple[Iterable[Numbered], Sequence[Any]]:
+    def find(self, connection: Any, keys: Sequence[Key]) -> ReadAnswer:
         most: int = connection.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
         at_once = max(1, most // len(self._form.key))
         answers: list[Numbered] = []
@@ -26,7 +26,7 @@ class SQLiteKeys:
             part = keys[start : start + at_once]
             rows = connection.execute(self._statement(len(part)), tuple(chain.from_iterable(part)))
             answers += [(start + place, row) for place, *row in rows]
-        return answers, [None] * len(answers[0][1]) if answers else ()
+        return lambda: (answers, [None] * len(answers[0][1]) if answers else ())
 
     def _make_statement(self, keys: int) -> str:
         form = self._form
