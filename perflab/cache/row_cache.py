@@ -264,7 +264,7 @@ class RowCache:
         with self._lock:
             store = self._core.store
             return self._core.tally.metrics(
-                evicted=store.evicted, entries=len(store), used_bytes=int(store.currsize), round_trips=single
+                evicted=store.evicted, entries=len(store), used_bytes=store.used_bytes, round_trips=single
             )
 
     def close(self) -> None:

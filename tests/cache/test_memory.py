@@ -28,7 +28,7 @@ def test_the_bound_is_about_the_memory_that_is_used(text: int) -> None:
         used = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert 0.75 < store.currsize / used < 1.35
+    assert 0.75 < store.used_bytes / used < 1.35
 
 
 @given(
@@ -57,7 +57,7 @@ def test_the_least_recently_used_go_first() -> None:
     store.put((6, int), entry())
     assert [number for number in range(7) if store.peek((number, int))] == [0, 3, 4, 5, 6]
     assert (store.evicted, len(store)) == (2, 5)
-    assert store.currsize <= 55_000
+    assert store.used_bytes <= 55_000
 
 
 def test_what_alone_is_too_large_is_not_kept_and_pushes_nothing_out() -> None:

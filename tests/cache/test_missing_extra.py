@@ -8,13 +8,14 @@ def test_without_cachetools_one_sentence_says_what_to_install(run_python: RunPyt
         """
         import sys
         sys.modules["cachetools"] = None
-        import perflab
+        from sqlalchemy import Column, Integer, MetaData, Table
+        from perflab import Database, PerflabError, RowCache, load
+        table = Table("fares", MetaData(), Column("id", Integer, primary_key=True))
         try:
-            perflab.RowCache
-        except perflab.PerflabError as error:
-            assert str(error) == "the cache needs the package cachetools: pip install 'perflab[cache]'", error
+            RowCache(Database.open("sqlite://"), load(table))
+        except PerflabError as error:
+            assert str(error) == "a cache needs the package cachetools: pip install 'perflab[cache]'", error
         else:
             raise AssertionError
-        perflab.Database, perflab.Scheduler, perflab.CacheMetrics
         """
     )
