@@ -120,6 +120,7 @@ class TickCompleted:
     late: int
     round_trips: int
     seconds: float
+    backed_off: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,23 @@ from typing import Final, Literal, Protocol, TypeAlias
 from perflab.database.compression import StoredPayload
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
-from perflab.scheduler.tick import Ticked
+from perflab.scheduler.tick import Ticked, TickRequest
+from perflab.scheduler.watch import Overlap
 
 Absent: TypeAlias = Literal[0]
 ABSENT: Final = 0
 """Stands for "none given" in rows: the driver of SQLite binds a 0 three times as fast as a None."""
 
-WatchRow: TypeAlias = tuple[str, str, int, int, str, str, int, int, StoredPayload]
+WatchRow: TypeAlias = tuple[str, str, int, int, str, str, int, int, str, int, StoredPayload]
 """name, queue, priority, interval in microseconds (ABSENT: a cron watch), cron ("": an interval watch), time zone,
-first slot (ABSENT: at once), enabled (0 or 1), payload (bytes: compressed)"""
+first slot (ABSENT: at once), enabled (0 or 1), overlap, catch_up, payload (bytes: compressed)"""
 IngestRow: TypeAlias = tuple[str, str | Absent, str | Absent, int, str | Absent]
 """name of the watch, cursor, etag, succeeded_at (ABSENT: now), error (ABSENT: a success)"""
-StoredWatch: TypeAlias = tuple[int, str, str, int, int | None, str | None, str, int, bool, str, bytes | None]
-"""id, name, queue, priority, interval, cron, time zone, next_due_at, enabled, payload, payload_zstd"""
+StoredWatch: TypeAlias = tuple[
+    int, str, str, int, int | None, str | None, str, int, bool, Overlap, int, str, bytes | None
+]
+"""id, name, queue, priority, interval, cron, time zone, next_due_at, enabled, overlap, catch_up, payload,
+payload_zstd"""
 StoredIngestState: TypeAlias = tuple[str, str | None, str | None, int | None, str | None, int, int]
 """name of the watch, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at"""
 
@@ -47,9 +51,9 @@ class SchedulerEngine(Protocol):
     def enable_watches(self, connection: DriverConnection, names: Sequence[str], *, enabled: bool) -> Sequence[bool]:
         """Pause or resume watches. False: no such watch."""
 
-    def tick(self, database: Database, now: Callable[[], int], limit: int) -> Ticked:
+    def tick(self, database: Database, now: Callable[[], int], request: TickRequest) -> Ticked:
         """Take the due watches, the oldest slots first and no more than the limit, and move each on to its first slot
-        after now, in the same transaction as its job is enqueued.
+        after now, in the same transaction as its jobs are enqueued.
 
         `now` is called once.
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 from perflab.database.compression import StoredPayload
 from perflab.database.operation import DriverConnection
@@ -28,7 +28,7 @@ from perflab.errors import InvalidInput
 from perflab.queue.operations import HIGHEST_PRIORITY, LOWEST_PRIORITY, describe_error
 from perflab.scheduler.cron import find_timezone, next_slot
 from perflab.scheduler.engine import ABSENT, Absent, IngestRow, SchedulerEngine, WatchRow
-from perflab.scheduler.watch import IngestState, Watch
+from perflab.scheduler.watch import IngestState, Overlap, Watch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,6 +37,8 @@ LONGEST_NAME = 200
 LONGEST_CURSOR = 65_536
 SHORTEST_INTERVAL_SECONDS = 0.001
 LONGEST_INTERVAL_SECONDS = 36_525 * 86_400.0
+MOST_CATCH_UP = 100
+"""Bounds the jobs that one watch may bring at once after a long outage."""
 ROW_BYTES = 64
 """About what a row takes besides its texts."""
 
@@ -94,6 +96,9 @@ class AddWatch(SchedulerOperation[Watch, int]):
             check_integer(priority, f"the priority of watch {name!r}", low=LOWEST_PRIORITY, high=HIGHEST_PRIORITY)
         if item.enabled is not True and item.enabled is not False:
             raise InvalidInput(f"enabled of watch {name!r} is {item.enabled!r:.80}: give True or False")
+        overlap, catch_up = item.overlap, item.catch_up
+        if overlap != "skip" or catch_up != 1 or type(catch_up) is not int:
+            _check_overlap(item)
         queue = self._settings.queue
         if item.queue is not None:
             queue = check_identifier(item.queue, f"the queue of watch {name!r}")
@@ -110,6 +115,8 @@ class AddWatch(SchedulerOperation[Watch, int]):
             item.timezone,
             first_slot,
             1 if item.enabled else 0,
+            overlap,
+            catch_up,
             "null" if payload is None else self._settings.encode(payload),
         )
 
@@ -205,6 +212,19 @@ def check_name(name: str) -> str:
     return check_text(name, "the name of a watch")
 
 
+def _check_overlap(watch: Watch) -> None:
+    if watch.overlap not in get_args(Overlap):
+        raise InvalidInput(
+            f"overlap of watch {watch.name!r} is {shown(watch.overlap, 80)}: give skip, queue or coalesce"
+        )
+    check_integer(watch.catch_up, f"catch_up of watch {watch.name!r}", low=1, high=MOST_CATCH_UP)
+    if watch.catch_up > 1 and watch.overlap != "queue":
+        raise InvalidInput(
+            f"watch {watch.name!r} catches up {watch.catch_up} slots, and its overlap is {watch.overlap!r}, which lets "
+            "only one of their jobs wait: give overlap='queue', or no catch_up"
+        )
+
+
 def _interval_microseconds(watch: Watch) -> int:
     interval = watch.interval
     if interval is None:
@@ -235,9 +255,8 @@ def _cron(watch: Watch) -> str:
 
 def _with_first_slot(row: WatchRow, now: int) -> WatchRow:
     """The row of a cron watch with the next slot of its expression, unless its first slot is given."""
-    name, queue, priority, interval, cron, timezone, first_slot, enabled, payload = row
-    first_slot = first_slot or next_slot(cron, find_timezone(timezone), now)
-    return name, queue, priority, interval, cron, timezone, first_slot, enabled, payload
+    _name, _queue, _priority, _interval, cron, timezone, first_slot, *_ = row
+    return *row[:6], first_slot or next_slot(cron, find_timezone(timezone), now), *row[7:]
 
 
 def _moment(moment: datetime, where: str) -> int:

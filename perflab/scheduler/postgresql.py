@@ -1,8 +1,10 @@
-"""The scheduler on PostgreSQL: each call is one round trip, but a tick with due cron watches, which is two."""
+"""The scheduler on PostgreSQL: each call is one round trip."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 from perflab.database.binary_arrays import BytesArray, IntegerArray, TextArray, once_if_shared
@@ -10,9 +12,10 @@ from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
+from perflab.scheduler.cron_slots import CronSlots, KnownCrons
 from perflab.scheduler.engine import JOB_ATTEMPTS, IngestRow, StoredIngestState, StoredWatch, WatchRow
 from perflab.scheduler.ingest_fold import NetIngest, fold_ingest_rows
-from perflab.scheduler.tick import DueCron, NextSlot, Ticked, next_slots
+from perflab.scheduler.tick import Ticked, TickRequest
 
 _SQL = load_statements("perflab.scheduler", "postgresql")
 
@@ -20,7 +23,11 @@ _SQL = load_statements("perflab.scheduler", "postgresql")
 class PostgresSchedulerEngine:
     """The statements of `postgresql.sql`, with their parameters and results."""
 
+    def __init__(self) -> None:
+        self._crons = KnownCrons()
+
     def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> Sequence[int]:
+        self._crons.ask_for({(row[4], row[5], row[9]) for row in rows if row[4]})
         last_of_name = {row[0]: row for row in rows}
         written = sorted(last_of_name.values())  # by name, of which there is one each
         answer = connection.execute(_SQL["add_watches"], {"now": now, **_watch_columns(written)})
@@ -68,35 +75,33 @@ class PostgresSchedulerEngine:
 
         return Deferred(known)
 
-    def tick(self, database: Database, now: Callable[[], int], limit: int) -> Ticked:
-        """One statement takes all interval watches; where cron watches are due too, a second one takes those.
-
-        The second is a transaction of its own: between the two, somebody else may have taken a cron watch, or it may
-        have changed, and then it is not counted here.
-        """
+    def tick(self, database: Database, now: Callable[[], int], request: TickRequest) -> Ticked:
+        """One statement, one transaction, one round trip."""
         with database.writing_connection() as connection:
             before = connection.round_trips
             moment = now()
-            shared = {"now": moment, "attempts": JOB_ATTEMPTS}
+            brought = self._crons.for_tick(moment)
+            given = {
+                "now": moment,
+                "limit": request.limit,
+                "attempts": JOB_ATTEMPTS,
+                **request.backoff._asdict(),
+                **_cron_parameters(brought),
+            }
             with connection.transaction():
-                answer = connection.execute(_SQL["tick"], {"limit": limit, **shared})
-            due, enqueued, late, oldest, more, *of_crons = answer.fetchone()
-            oldest_slots = [oldest]
-            if of_crons[0] is not None:
-                crons = list(map(DueCron, *of_crons))
-                with connection.transaction():
-                    answer = connection.execute(
-                        _SQL["tick_crons"], {**_moves(crons, next_slots(crons, moment)), **shared}
-                    )
-                due_crons, enqueued_crons, late_crons, oldest = answer.fetchone()
-                due, enqueued, late = due + due_crons, enqueued + enqueued_crons, late + late_crons
-                oldest_slots.append(oldest)
+                answer = connection.execute(_SQL["tick"], given)
+            due, enqueued, skipped, backed_off, late, oldest_slot, limited, left_out = answer.fetchone()
+            if not limited:  # else others of these expressions are due
+                self._crons.ticked(brought)
+            self._crons.ask_for(left_out or ())
             return Ticked(
                 due=due,
                 enqueued=enqueued,
+                skipped=skipped,
+                backed_off=backed_off,
                 late=late,
-                more=more,
-                oldest_slot=min((slot for slot in oldest_slots if slot is not None), default=None),
+                more=limited or bool(left_out),
+                oldest_slot=oldest_slot,
                 now=moment,
                 round_trips=connection.round_trips - before,
             )
@@ -112,7 +117,8 @@ class PostgresSchedulerEngine:
 
 
 def _watch_columns(rows: Sequence[WatchRow]) -> dict[str, Any]:
-    names, queues, priorities, intervals, crons, timezones, first_slots, enabled, payloads = zip(*rows, strict=True)
+    names, queues, priorities, intervals, crons, timezones, first_slots, enabled, *others = zip(*rows, strict=True)
+    overlaps, catch_ups, payloads = others
     texts, frames = split_column(payloads)
     return {
         "names": TextArray(names),
@@ -123,6 +129,8 @@ def _watch_columns(rows: Sequence[WatchRow]) -> dict[str, Any]:
         "timezones": TextArray(once_if_shared(timezones)),
         "first_slots": IntegerArray(once_if_shared(first_slots)),
         "enabled": IntegerArray(once_if_shared(enabled)),
+        "overlaps": TextArray(once_if_shared(overlaps)),
+        "catch_ups": IntegerArray(once_if_shared(catch_ups)),
         "payloads": TextArray(texts),
         "frames": BytesArray(frames),
     }
@@ -140,16 +148,16 @@ def _ingest_columns(rows: Sequence[NetIngest]) -> dict[str, Any]:
     }
 
 
-def _moves(crons: Sequence[DueCron], following: Sequence[NextSlot]) -> dict[str, Any]:
-    ids, slots, expressions, timezones, _names = zip(*crons, strict=True)
-    next_slots, late = map(list, zip(*following, strict=True))
+def _cron_parameters(crons: Sequence[CronSlots]) -> dict[str, Any]:
+    """What the statement reads by the number of an expression; the numbers begin with 1, as its arrays do."""
+    starts = list(accumulate((len(known.recent) for known in crons), initial=1))
     return {
-        "ids": IntegerArray(ids),
-        "slots": IntegerArray(slots),
-        "crons": TextArray(expressions),
-        "timezones": TextArray(timezones),
-        "next_slots": next_slots,  # null where there is none
-        "late": late,
+        "crons": json.dumps({" ".join(known.expression): number for number, known in enumerate(crons, 1)}),
+        "next_slots": IntegerArray([known.next_slot or 0 for known in crons]),
+        "newest": IntegerArray([known.recent[0] if known.recent else 0 for known in crons]),
+        "depths": IntegerArray([known.depth for known in crons]),
+        "starts": IntegerArray(starts),
+        "slots": IntegerArray([slot for known in crons for slot in known.recent]),
     }
 
 

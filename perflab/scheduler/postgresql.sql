@@ -11,7 +11,7 @@
 -- the database is.
 WITH written AS (
     INSERT INTO perflab_watches
-        (name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload, payload_zstd)
+        (name, queue, priority, "interval", cron, timezone, next_due_at, enabled, overlap, catch_up, payload, payload_zstd)
     SELECT
         name,
         coalesce(queue, (%(queues)b::text[])[1]),
@@ -21,13 +21,17 @@ WITH written AS (
         coalesce(timezone, (%(timezones)b::text[])[1]),
         coalesce(nullif(coalesce(first_slot, (%(first_slots)b::int8[])[1]), 0), %(now)s::int8),
         coalesce(enabled, (%(enabled)b::int8[])[1]) = 1,
+        coalesce(overlap, (%(overlaps)b::text[])[1]),
+        coalesce(catch_up, (%(catch_ups)b::int8[])[1]),
         payload::json,
         payload_zstd
     FROM unnest(
         %(names)b::text[], %(queues)b::text[], %(priorities)b::int8[], %(intervals)b::int8[], %(crons)b::text[],
-        %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int8[], %(payloads)b::text[],
-        %(frames)b::bytea[]
-    ) AS given (name, queue, priority, "interval", cron, timezone, first_slot, enabled, payload, payload_zstd)
+        %(timezones)b::text[], %(first_slots)b::int8[], %(enabled)b::int8[], %(overlaps)b::text[],
+        %(catch_ups)b::int8[], %(payloads)b::text[], %(frames)b::bytea[]
+    ) AS given (
+        name, queue, priority, "interval", cron, timezone, first_slot, enabled, overlap, catch_up, payload, payload_zstd
+    )
     ON CONFLICT (name) DO UPDATE
     SET queue = excluded.queue,
         priority = excluded.priority,
@@ -42,6 +46,8 @@ WITH written AS (
             ELSE excluded.next_due_at
         END,
         enabled = excluded.enabled,
+        overlap = excluded.overlap,
+        catch_up = excluded.catch_up,
         payload = excluded.payload,
         payload_zstd = excluded.payload_zstd
     RETURNING name, id
@@ -142,128 +148,171 @@ answer AS (
 SELECT name FROM answer
 
 -- name: tick
--- Everything for the interval watches, and what is due of the cron watches. Watches that somebody else holds are skipped,
--- so that a tick does not wait for a watch: another tick takes those, or the next one does. (The server may wait all the
--- same for one that an ingest holds and two others change while the tick runs. Should that end in a deadlock, one of them
--- fails in a way that passes.) The rows that it holds are checked again after the lock, so that no slot is taken twice.
--- The array reads by id what was locked, where a join would trust an estimate of how many are due and might read the
--- whole table for three.
+-- Everything, in one statement and one transaction. Watches that somebody else holds are skipped, so that a tick does not
+-- wait for a watch: another tick takes those, or the next one does. (The server may wait all the same for one that an
+-- ingest holds and two others change while the tick runs. Should that end in a deadlock, one of them fails in a way that
+-- passes.) The rows that it holds are checked again after the lock, so that no slot is taken twice.
+--
+-- Of cron expressions it knows what it is told: `crons` is a JSON object with the number of each, written "cron timezone",
+-- and arrays hold by that number the slot to move on to and the newest that has come (0: none), how many of these were
+-- looked for (`depths`), and where in `slots` they begin. A watch of another expression, or that needs more, is named in the answer
+-- and left for the next tick. A join would be planned by an estimate of how many are due.
+--
+-- The array of ids reads what was locked by its id, where a join might read the whole table for three.
 WITH due AS MATERIALIZED (
-    SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, payload, payload_zstd
+    SELECT
+        id, name, queue, priority, "interval", cron, timezone, next_due_at, overlap, catch_up, waiting_slot, payload,
+        payload_zstd,
+        (%(crons)s::jsonb ->> (cron || ' ' || timezone))::int4 AS number
     FROM perflab_watches
     WHERE enabled AND next_due_at <= %(now)s::int8
     ORDER BY next_due_at
     LIMIT %(limit)s::int8
     FOR NO KEY UPDATE SKIP LOCKED
 ),
+taken AS MATERIALIZED (
+    SELECT
+        due.*,
+        -- The newest of its slots.
+        CASE
+            WHEN cron IS NULL THEN next_due_at + "interval" * ((%(now)s::int8 - next_due_at) / "interval")
+            ELSE greatest(next_due_at, (%(newest)b::int8[])[number])
+        END AS slot,
+        (
+            SELECT true
+            FROM perflab_ingest_states
+            WHERE watch_id = due.id
+                AND consecutive_failures > 0
+                AND %(now)s::int8 < updated_at + least(
+                    %(cap)s::int8, %(base)s::int8 << least(consecutive_failures - 1, %(doublings)s::int4)
+                )
+            LIMIT 1
+        ) IS NOT NULL AS backed_off,
+        -- A job that waits stands for this slot too. One that the row names and this statement cannot see yet was
+        -- enqueued since it began, hence after this slot came, and waits or began after that.
+        overlap <> 'coalesce' OR (
+            waiting_slot IS NOT DISTINCT FROM (SELECT waiting_slot FROM perflab_watches AS seen WHERE seen.id = due.id)
+            AND NOT EXISTS (
+                SELECT
+                FROM perflab_jobs
+                WHERE perflab_jobs.queue = due.queue
+                    AND key = 'slot:' || waiting_slot || ':' || name
+                    AND state IN ('scheduled', 'ready')
+                    AND state <> 'dead'
+                OFFSET 0
+            )
+        ) AS admitted
+    FROM due
+    WHERE cron IS NULL OR (%(depths)b::int8[])[number] >= catch_up
+),
 enqueued AS (
     INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
     SELECT
         queue,
         priority,
-        next_due_at,
+        slot,
         'ready',
         %(attempts)s::int2,
-        'watch:' || name,
+        CASE overlap WHEN 'skip' THEN 'watch:' || name ELSE 'slot:' || slot || ':' || name END,
         json_build_object(
             'watch', name,
-            'slot', to_char(to_timestamp(next_due_at / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
-                || '.' || lpad((next_due_at %% 1000000)::text, 6, '0') || '+00:00',
+            'slot', to_char(to_timestamp(slot / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
+                || '.' || lpad((slot %% 1000000)::text, 6, '0') || '+00:00',
             'payload', payload
         ),
         payload_zstd,
         %(now)s::int8
-    FROM due
-    WHERE cron IS NULL
+    FROM (
+        SELECT queue, priority, overlap, name, slot, payload, payload_zstd FROM taken WHERE admitted AND NOT backed_off
+        UNION ALL
+        SELECT queue, priority, overlap, name, missed.slot, payload, payload_zstd
+        FROM taken
+        CROSS JOIN LATERAL (
+            SELECT generate_series(
+                greatest(next_due_at, taken.slot - "interval" * (catch_up - 1)), taken.slot - "interval", "interval"
+            ) AS slot
+            WHERE cron IS NULL
+            UNION
+            SELECT past.slot
+            FROM unnest(
+                next_due_at
+                || (%(slots)b::int8[])[(%(starts)b::int8[])[number]:(%(starts)b::int8[])[number + 1] - 1]
+            ) AS past (slot)
+            WHERE cron IS NOT NULL AND past.slot >= next_due_at AND past.slot < taken.slot
+            ORDER BY slot DESC
+            LIMIT catch_up - 1
+        ) AS missed
+        WHERE catch_up > 1 AND NOT backed_off
+    ) AS wanted
     -- The key is what skips a watch whose last job is not finished. Who is finishing it just now is waited for.
     ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
-    RETURNING 1
+    RETURNING starts_with(key, 'watch:') AS was_free
 ),
 advanced AS (
     UPDATE perflab_watches
-    -- Anchored to the slot: slot + interval * (floor((now - slot) / interval) + 1). Late ticks make no drift.
-    SET next_due_at = next_due_at + "interval" * ((%(now)s::int8 - next_due_at) / "interval" + 1)
-    WHERE id = ANY (ARRAY(SELECT id FROM due WHERE cron IS NULL))
+    SET
+        -- Anchored to the slot: slot + interval * (floor((now - slot) / interval) + 1). Late ticks make no drift.
+        next_due_at = CASE
+            WHEN cron IS NULL THEN next_due_at + "interval" * ((%(now)s::int8 - next_due_at) / "interval" + 1)
+            ELSE coalesce(
+                nullif((%(next_slots)b::int8[])[(%(crons)s::jsonb ->> (cron || ' ' || timezone))::int4], 0),
+                next_due_at
+            )
+        END,
+        enabled = cron IS NULL
+            OR (%(next_slots)b::int8[])[(%(crons)s::jsonb ->> (cron || ' ' || timezone))::int4] <> 0,
+        waiting_slot = CASE
+            WHEN overlap <> 'coalesce'
+                OR id NOT IN (SELECT id FROM taken WHERE overlap = 'coalesce' AND admitted AND NOT backed_off)
+            THEN waiting_slot
+            WHEN cron IS NULL THEN next_due_at + "interval" * ((%(now)s::int8 - next_due_at) / "interval")
+            ELSE greatest(
+                next_due_at, (%(newest)b::int8[])[(%(crons)s::jsonb ->> (cron || ' ' || timezone))::int4]
+            )
+        END
+    WHERE id = ANY (ARRAY(SELECT id FROM taken))
 )
 SELECT
-    count(*) FILTER (WHERE cron IS NULL),
+    count(*),
     (SELECT count(*) FROM enqueued),
-    count(*) FILTER (WHERE %(now)s::int8 - next_due_at >= "interval"),
-    min(next_due_at) FILTER (WHERE cron IS NULL),
-    CASE WHEN count(*) = %(limit)s::int8 THEN EXISTS (
+    count(*) FILTER (WHERE NOT admitted AND NOT backed_off)
+        + count(*) FILTER (WHERE overlap = 'skip' AND NOT backed_off)
+        - (SELECT count(*) FROM enqueued WHERE was_free),
+    count(*) FILTER (WHERE backed_off),
+    count(*) FILTER (WHERE slot > next_due_at),
+    min(next_due_at),
+    CASE WHEN (SELECT count(*) FROM due) = %(limit)s::int8 THEN EXISTS (
         SELECT FROM perflab_watches WHERE enabled AND next_due_at <= %(now)s::int8
         ORDER BY next_due_at OFFSET %(limit)s::int8 LIMIT 1
     ) ELSE false END,
-    array_agg(id) FILTER (WHERE cron IS NOT NULL),
-    array_agg(next_due_at) FILTER (WHERE cron IS NOT NULL),
-    array_agg(cron) FILTER (WHERE cron IS NOT NULL),
-    array_agg(timezone) FILTER (WHERE cron IS NOT NULL),
-    array_agg(name) FILTER (WHERE cron IS NOT NULL)
-FROM due
-
--- name: tick_crons
--- The cron watches that the statement before saw, with the next slots that Python told. Those that somebody has moved on
--- or changed meanwhile are no longer its business. They are compared outside of the look-up, which would else be free to
--- go by the slot, and that is the same for all watches of midnight.
-WITH due AS MATERIALIZED (
-    SELECT watch.id, watch.name, watch.queue, watch.priority, watch.next_due_at, watch.payload,
-        watch.payload_zstd, seen.next_slot, seen.late
-    FROM unnest(
-        %(ids)b::int8[], %(slots)b::int8[], %(crons)b::text[], %(timezones)b::text[], %(next_slots)b::int8[],
-        %(late)b::bool[]
-    ) AS seen (id, slot, cron, timezone, next_slot, late)
-    CROSS JOIN LATERAL (
-        SELECT * FROM perflab_watches WHERE perflab_watches.id = seen.id FOR NO KEY UPDATE SKIP LOCKED
-    ) AS watch
-    WHERE watch.enabled
-        AND watch.next_due_at = seen.slot AND watch.cron = seen.cron AND watch.timezone = seen.timezone
-),
-enqueued AS (
-    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
-    SELECT
-        queue,
-        priority,
-        next_due_at,
-        'ready',
-        %(attempts)s::int2,
-        'watch:' || name,
-        json_build_object(
-            'watch', name,
-            'slot', to_char(to_timestamp(next_due_at / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS')
-                || '.' || lpad((next_due_at %% 1000000)::text, 6, '0') || '+00:00',
-            'payload', payload
-        ),
-        payload_zstd,
-        %(now)s::int8
-    FROM due
-    ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
-    RETURNING 1
-),
-advanced AS (
-    UPDATE perflab_watches
-    SET next_due_at = coalesce(due.next_slot, perflab_watches.next_due_at), enabled = due.next_slot IS NOT NULL
-    FROM due
-    WHERE perflab_watches.id = due.id
-)
-SELECT count(*), (SELECT count(*) FROM enqueued), count(*) FILTER (WHERE late), min(next_due_at) FROM due
+    (
+        SELECT json_agg(json_build_array(cron, timezone, catch_up))
+        FROM (
+            SELECT cron, timezone, max(catch_up) AS catch_up
+            FROM due
+            WHERE cron IS NOT NULL AND ((%(depths)b::int8[])[number] >= catch_up) IS NOT TRUE
+            GROUP BY cron, timezone
+        ) AS left_out
+    )
+FROM taken
 
 -- name: watches
 -- In the order of the code points, as on SQLite, whatever the database's own order is.
-SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text,
-    payload_zstd
+SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, overlap, catch_up,
+    payload::text, payload_zstd
 FROM perflab_watches
 ORDER BY name COLLATE "C"
 
 -- name: watches_named
-SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text,
-    payload_zstd
+SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, overlap, catch_up,
+    payload::text, payload_zstd
 FROM perflab_watches
 WHERE name = ANY (%(names)b::text[])
 ORDER BY name COLLATE "C"
 
 -- name: due_soon
-SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, payload::text,
-    payload_zstd
+SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, overlap, catch_up,
+    payload::text, payload_zstd
 FROM perflab_watches
 WHERE enabled AND next_due_at <= %(until)s::int8
 ORDER BY next_due_at

@@ -36,7 +36,16 @@ from perflab.scheduler.operations import (
 )
 from perflab.scheduler.postgresql import PostgresSchedulerEngine
 from perflab.scheduler.sqlite import SQLiteSchedulerEngine
-from perflab.scheduler.watch import IngestState, IngestStatus, SchedulerMetrics, TickReport, Watch, WatchStatus
+from perflab.scheduler.tick import FailureBackoff, TickRequest
+from perflab.scheduler.watch import (
+    IngestState,
+    IngestStatus,
+    Overlap,
+    SchedulerMetrics,
+    TickReport,
+    Watch,
+    WatchStatus,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -48,21 +57,28 @@ Result = TypeVar("Result")
 
 LARGEST_LIMIT = 1_000_000
 RETRY_BACKOFF = Backoff(base_seconds=0.1, cap_seconds=30.0)
+FAILURE_BACKOFF = Backoff(base_seconds=30.0, cap_seconds=3600.0)
+NO_BACKOFF = Backoff(base_seconds=0.0, cap_seconds=0.0)
 
 
 class Scheduler:
     """Watches in a database, and the jobs that come of them. Any number of schedulers may share the database.
 
     A tick claims each due slot, enqueues its job and moves the watch on in one transaction, so that no slot becomes two
-    jobs and none is lost, whoever ticks and however often. On SQLite that is one transaction for all due watches. On
-    PostgreSQL all interval watches are one, in one round trip, and all cron watches are a second one where some are
-    due, because only Python can tell their next slots; watches that another transaction holds are left for the next
-    tick instead of waited for. Slots are anchored to the first one: late ticks make no drift. A watch that missed many
-    slots gets one job, and a watch whose job before is not finished gets none (`skipped`). A clock that is set back
-    fires nothing twice; one that jumps forward brings one job for each watch, and if it then is set back again, the
-    watches wait until it comes to their slots.
+    jobs and none is lost, whoever ticks and however often; on PostgreSQL that is one statement and one round trip for
+    any number of due watches. Watches that another transaction holds there are left for the next tick instead of waited
+    for, and so are cron watches of an expression that this scheduler meets for the first time (`TickReport.more`).
 
-    The job of a watch has the key "watch:" and the name, and this payload:
+    Slots are anchored to the first one: late ticks make no drift. What becomes of a slot that comes while a job of its
+    watch is unfinished, and of slots that were missed, is said by the watch (`overlap`, `catch_up`); without that a
+    late watch gets one job, for the newest of its slots, and one whose job is not finished gets none. A watch whose
+    ingests fail brings no job until its back-off has passed; its slots stay where they are.
+
+    A clock that is set back fires nothing twice; one that jumps forward brings each watch the jobs of a long outage,
+    and if it then is set back again, the watches wait until it comes to their slots.
+
+    The job of a watch has the key "watch:NAME", or "slot:MICROSECONDS:NAME" where overlap is not "skip", and this
+    payload:
 
         {"watch": "jfk-lax", "slot": "2013-03-10T07:00:00.000000+00:00", "payload": …the watch's own…}
 
@@ -73,6 +89,9 @@ class Scheduler:
     Args:
         db: where the watches and the jobs are; `db.create_schema()` has run.
         queue: a `PriorityQueue` of the same database, or its name, for the watches that name none.
+        failure_backoff: a watch whose ingests failed n times in a row brings no job until min(cap, base · 2^(n - 1))
+            seconds after the last failure; without jitter, for the slots are where they are. None: its failures are
+            only counted.
         now: the time; aware.
         rng: for the jitter between retries of `run`.
         stopwatch: monotonic seconds, for the durations in reports.
@@ -86,12 +105,14 @@ class Scheduler:
         db: Database,
         queue: PriorityQueue[Any, Any] | str | None = None,
         *,
+        failure_backoff: Backoff | None = FAILURE_BACKOFF,
         now: Callable[[], datetime] = utc_now,
         rng: Random | None = None,
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.db = db
         self.queue_name = _queue_name(db, queue)
+        self._failure_backoff = FailureBackoff.of(failure_backoff or NO_BACKOFF)
         self._clock = now
         self._rng = rng or Random()
         self._stopwatch = stopwatch
@@ -119,9 +140,11 @@ class Scheduler:
         payload: Any = None,
         enabled: bool = True,
         start_at: datetime | None = None,
+        overlap: Overlap = "skip",
+        catch_up: int = 1,
     ) -> int:
         """Add a watch, or change the one of this name; the arguments are the fields of `Watch`. Returns its id."""
-        watch = Watch(name, interval, cron, timezone, queue, priority, payload, enabled, start_at)
+        watch = Watch(name, interval, cron, timezone, queue, priority, payload, enabled, start_at, overlap, catch_up)
         return self.add_watches_bulk([watch])[0]
 
     def add_watches_bulk(self, watches: Iterable[Watch], *, connection: Connection | None = None) -> list[int]:
@@ -151,7 +174,7 @@ class Scheduler:
         return self._write(self.operations.pause_watch, names, connection)
 
     def resume_watches(self, names: Iterable[str], *, connection: Connection | None = None) -> list[bool]:
-        """Undo `pause_watches`; slots missed meanwhile bring one job. False: there is no such watch."""
+        """Undo `pause_watches`; slots that came meanwhile count as missed. False: there is no such watch."""
         return self._write(self.operations.resume_watch, names, connection)
 
     def watches(self, names: Iterable[str] | None = None) -> dict[str, WatchStatus]:
@@ -235,10 +258,9 @@ class Scheduler:
     # -- ticks ---------------------------------------------------------------------------------------------------------
 
     def tick(self, now: datetime | None = None, *, limit: int = 100_000) -> TickReport:
-        """Enqueue a job for each watch whose slot has come, and move it on to its first slot after now.
+        """Enqueue the jobs of each watch whose slot has come, and move it on to its first slot after now.
 
-        It sends the same few statements for any number of due watches: on PostgreSQL one, or two where cron watches are
-        due.
+        It sends the same few statements for any number of due watches: on PostgreSQL one.
 
         Args:
             now: aware; None: the clock's time, on SQLite read once nobody else can tick.
@@ -252,7 +274,9 @@ class Scheduler:
         check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
         started = self._stopwatch()
         try:
-            ticked = self._engine.tick(self.db, lambda: self._now() if moment is None else moment, limit)
+            ticked = self._engine.tick(
+                self.db, lambda: self._now() if moment is None else moment, TickRequest(limit, self._failure_backoff)
+            )
         except Exception as error:
             failure = as_perflab_error(error, "a tick")
             if isinstance(failure, DatabaseError):
@@ -264,18 +288,25 @@ class Scheduler:
         report = TickReport(
             due=ticked.due,
             enqueued=ticked.enqueued,
-            skipped=ticked.due - ticked.enqueued,
+            skipped=ticked.skipped,
             late=ticked.late,
             round_trips=ticked.round_trips,
             seconds=self._stopwatch() - started,
             more=ticked.more,
             lag_seconds=0.0 if ticked.oldest_slot is None else (ticked.now - ticked.oldest_slot) / 1_000_000,
+            backed_off=ticked.backed_off,
         )
         self._count(report)
         if self.db.events:
             self.db.events.emit(
                 TickCompleted(
-                    report.due, report.enqueued, report.skipped, report.late, report.round_trips, report.seconds
+                    report.due,
+                    report.enqueued,
+                    report.skipped,
+                    report.late,
+                    report.round_trips,
+                    report.seconds,
+                    report.backed_off,
                 )
             )
         return report
@@ -338,6 +369,7 @@ class Scheduler:
                 round_trips=known.round_trips + report.round_trips,
                 seconds=known.seconds + report.seconds,
                 lag_seconds=report.lag_seconds,
+                backed_off=known.backed_off + report.backed_off,
             )
 
 
@@ -355,7 +387,8 @@ def _queue_name(db: Database, queue: PriorityQueue[Any, Any] | str | None) -> st
 
 
 def _status(stored: StoredWatch) -> WatchStatus:
-    watch_id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, frame = stored
+    watch_id, name, queue, priority, interval, cron, timezone, next_due_at = stored[:8]
+    enabled, overlap, catch_up, payload, frame = stored[8:]
     watch = Watch(
         name,
         interval=None if interval is None else interval / 1_000_000,
@@ -365,6 +398,8 @@ def _status(stored: StoredWatch) -> WatchStatus:
         priority=priority,
         payload=_payload(name, payload, frame),
         enabled=bool(enabled),
+        overlap=overlap,
+        catch_up=catch_up,
     )
     return WatchStatus(watch_id, watch, from_microseconds(next_due_at))
 

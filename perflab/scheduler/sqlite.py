@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.database.sqlite_rows import write_rows
 from perflab.database.statements import load_statements
+from perflab.scheduler.cron_slots import CronExpression, cron_slots
 from perflab.scheduler.engine import JOB_ATTEMPTS, IngestRow, StoredIngestState, StoredWatch, WatchRow
-from perflab.scheduler.tick import DueCron, Ticked, next_slots
+from perflab.scheduler.tick import Ticked, TickRequest
 
 _SQL = load_statements("perflab.scheduler", "sqlite")
 
@@ -24,6 +26,9 @@ class Due(NamedTuple):
     """How many of them are cron watches."""
     late_intervals: int
     """How many are interval watches that missed a whole slot more."""
+    backed_off: int
+    catch_up: int | None
+    """The most slots that one of them catches up."""
     oldest_slot: int | None
     more: int
     """Whether there are others beyond the limit."""
@@ -67,22 +72,14 @@ class SQLiteSchedulerEngine:
         known = {name for (name,) in rows}
         return [name in known for name in names]
 
-    def tick(self, database: Database, now: Callable[[], int], limit: int) -> Ticked:
+    def tick(self, database: Database, now: Callable[[], int], request: TickRequest) -> Ticked:
         """One transaction, which keeps other ticks out from its first statement on."""
         with database.writing_connection() as connection:
             before = connection.round_trips
             with connection.conversation():
                 moment = now()
-                due, enqueued, late_crons = _tick(connection, moment, limit)
-            return Ticked(
-                due=due.watches,
-                enqueued=enqueued,
-                late=due.late_intervals + late_crons,
-                more=bool(due.more),
-                oldest_slot=due.oldest_slot,
-                now=moment,
-                round_trips=connection.round_trips - before,
-            )
+                ticked = _tick(connection, moment, request)
+            return replace(ticked, round_trips=connection.round_trips - before)
 
     def watches(self, database: Database, names: Sequence[str] | None) -> list[StoredWatch]:
         return _read(database, "watches", names)
@@ -94,25 +91,43 @@ class SQLiteSchedulerEngine:
         return _read(database, "ingest_states", names)
 
 
-def _tick(connection: DriverConnection, now: int, limit: int) -> tuple[Due, int, int]:
-    """What was due, how many jobs were enqueued, and how many cron watches were late.
+def _tick(connection: DriverConnection, now: int, request: TickRequest) -> Ticked:
+    """All that is due; the round trips are not counted.
 
     Each statement sees the same due watches until they are moved on, which therefore comes last.
     """
-    due = Due._make(connection.execute(_SQL["due"], (now, limit)).fetchone())
-    if not due.watches:
-        return due, 0, 0
-    enqueued: int = connection.execute(_SQL["enqueue_due"], (now, limit, JOB_ATTEMPTS)).rowcount
-    crons: list[DueCron] = []
-    if due.crons:
-        crons = list(map(DueCron._make, connection.execute(_SQL["due_crons"], (now, limit))))
-    if due.watches > due.crons:
-        connection.execute(_SQL["advance_intervals"], (now, limit))
-    slots = next_slots(crons, now)
-    if crons:
-        moves = [(watch.id, following.slot) for watch, following in zip(crons, slots, strict=True)]
-        connection.execute(_SQL["advance_crons"], (json.dumps(moves),))
-    return due, enqueued, sum(following.late for following in slots)
+    base, cap, doublings = request.backoff
+    which = (now, request.limit)
+    due = Due._make(connection.execute(_SQL["due"], (*which, base, cap, doublings)).fetchone())
+    alone = caught_up = late_crons = 0
+    if due.watches:
+        slots = "[]"
+        if due.crons:
+            slots = _slots_of_crons(connection.execute(_SQL["due_crons"], which), now)
+            (late_crons,) = connection.execute(_SQL["late_crons"], (*which, slots)).fetchone()
+        given = (*which, base, cap, doublings, JOB_ATTEMPTS, slots)
+        alone = connection.execute(_SQL["enqueue_due"], given).rowcount
+        late = due.late_intervals + late_crons
+        if late and due.catch_up and due.catch_up > 1:
+            back = json.dumps(list(range(1, due.catch_up)))
+            caught_up = connection.execute(_SQL["enqueue_missed"], (*given, back)).rowcount
+        connection.execute(_SQL["advance"], (*which, slots))
+    return Ticked(
+        due=due.watches,
+        enqueued=alone + caught_up,
+        skipped=due.watches - due.backed_off - alone,
+        backed_off=due.backed_off,
+        late=due.late_intervals + late_crons,
+        more=bool(due.more),
+        oldest_slot=due.oldest_slot,
+        now=now,
+        round_trips=0,
+    )
+
+
+def _slots_of_crons(due_crons: Iterable[tuple[str, str, int]], now: int) -> str:
+    known = [cron_slots(CronExpression(cron, timezone), depth, now) for cron, timezone, depth in due_crons]
+    return json.dumps([[*slots.expression, slots.next_slot, slots.recent] for slots in known])
 
 
 def _read(database: Database, name: str, names: Sequence[str] | None) -> list[Any]:

@@ -6,11 +6,11 @@
 -- driver is slow at binding them; a compressed payload is a blob in the place of its text. WHERE true keeps the parser
 -- from taking ON CONFLICT for a join.
 INSERT INTO perflab_watches
-    (name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, payload_zstd)
+    (name, queue, priority, interval, cron, timezone, next_due_at, enabled, overlap, catch_up, payload, payload_zstd)
 SELECT column1, column2, column3, nullif(column4, 0), nullif(column5, ''), column6, coalesce(nullif(column7, 0), ?1),
-    column8, CASE typeof(column9) WHEN 'blob' THEN 'null' ELSE column9 END,
-    CASE typeof(column9) WHEN 'blob' THEN column9 END
-FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?))
+    column8, column9, column10, CASE typeof(column11) WHEN 'blob' THEN 'null' ELSE column11 END,
+    CASE typeof(column11) WHEN 'blob' THEN column11 END
+FROM (VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?))
 WHERE true
 ON CONFLICT (name) DO UPDATE
 SET queue = excluded.queue,
@@ -24,6 +24,8 @@ SET queue = excluded.queue,
         ELSE excluded.next_due_at
     END,
     enabled = excluded.enabled,
+    overlap = excluded.overlap,
+    catch_up = excluded.catch_up,
     payload = excluded.payload,
     payload_zstd = excluded.payload_zstd
 
@@ -83,46 +85,18 @@ SELECT
     count(*),
     count(cron),
     count(*) FILTER (WHERE ?1 - next_due_at >= interval),
+    count(*) FILTER (WHERE backed_off),
+    max(catch_up),
     min(next_due_at),
     EXISTS (SELECT 1 FROM perflab_watches WHERE enabled AND next_due_at <= ?1 LIMIT 1 OFFSET ?2)
 FROM (
-    SELECT interval, cron, next_due_at
-    FROM perflab_watches
-    WHERE enabled AND next_due_at <= ?1
-    ORDER BY next_due_at, id
-    LIMIT ?2
-)
-
--- name: enqueue_due
--- The columns of perflab_jobs are those of migration 0001; attempt starts at its default. The key is what skips a watch
--- whose last job is not finished. The payload is put together as text: it is JSON already, and parsing it again would
--- cost time and bound its depth. A compressed one goes along as it is, and is null there.
-INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
-SELECT
-    queue,
-    priority,
-    next_due_at,
-    'ready',
-    ?3,
-    'watch:' || name,
-    '{"watch":' || json_quote(name)
-        || ',"slot":"' || strftime('%Y-%m-%dT%H:%M:%S', next_due_at / 1000000, 'unixepoch')
-        || printf('.%06d+00:00', next_due_at % 1000000)
-        || '","payload":' || payload || '}',
-    payload_zstd,
-    ?1
-FROM perflab_watches
-WHERE enabled AND next_due_at <= ?1
-ORDER BY next_due_at, id
-LIMIT ?2
-ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
-
--- name: advance_intervals
--- Anchored to the slot: slot + interval * (floor((now - slot) / interval) + 1). Late ticks make no drift.
-UPDATE perflab_watches
-SET next_due_at = next_due_at + interval * ((?1 - next_due_at) / interval + 1)
-WHERE interval IS NOT NULL AND id IN (
-    SELECT id
+    SELECT interval, cron, next_due_at, catch_up, EXISTS (
+        SELECT 1
+        FROM perflab_ingest_states INDEXED BY perflab_ingest_states_failing
+        WHERE watch_id = perflab_watches.id
+            AND consecutive_failures > 0
+            AND ?1 < updated_at + min(?4, ?3 << min(consecutive_failures - 1, ?5))
+    ) AS backed_off
     FROM perflab_watches
     WHERE enabled AND next_due_at <= ?1
     ORDER BY next_due_at, id
@@ -130,36 +104,209 @@ WHERE interval IS NOT NULL AND id IN (
 )
 
 -- name: due_crons
-SELECT id, next_due_at, cron, timezone, name
+-- The expressions of these watches, and how many past slots are wanted of each.
+SELECT cron, timezone, max(catch_up)
 FROM (
-    SELECT id, next_due_at, cron, timezone, name
+    SELECT cron, timezone, catch_up
     FROM perflab_watches
     WHERE enabled AND next_due_at <= ?1
     ORDER BY next_due_at, id
     LIMIT ?2
 )
 WHERE cron IS NOT NULL
+GROUP BY cron, timezone
 
--- name: advance_crons
--- ?1 is a JSON array of [id, next slot, or null to pause].
+-- name: late_crons
+-- What comes of those is given as a JSON array, here and below: [cron, time zone, the slot to move on to or null, [the
+-- newest slot that has come, the one before it, …]].
+WITH crons AS MATERIALIZED (
+    SELECT value ->> 0 AS cron, value ->> 1 AS timezone, value -> 3 ->> 0 AS newest FROM json_each(?3)
+)
+SELECT count(*)
+FROM (
+    SELECT cron, timezone, next_due_at
+    FROM perflab_watches
+    WHERE enabled AND next_due_at <= ?1
+    ORDER BY next_due_at, id
+    LIMIT ?2
+) AS due
+CROSS JOIN crons ON crons.cron = due.cron AND crons.timezone = due.timezone
+WHERE newest > next_due_at
+
+-- name: enqueue_due
+-- A job for the newest slot of each watch. The columns of perflab_jobs are those of migration 0001; attempt starts at its
+-- default. The key is what skips a watch whose last job is not finished; a job that waits stands for this slot too, where
+-- slots coalesce. The payload is put together as text: it is JSON already, and parsing it again would cost time and
+-- bound its depth. A compressed one goes along as it is, and is null there.
+INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
+WITH crons AS MATERIALIZED (
+    SELECT value ->> 0 AS cron, value ->> 1 AS timezone, value -> 3 ->> 0 AS newest FROM json_each(?7)
+)
+SELECT
+    queue,
+    priority,
+    slot,
+    'ready',
+    ?6,
+    CASE overlap WHEN 'skip' THEN 'watch:' || name ELSE 'slot:' || slot || ':' || name END,
+    '{"watch":' || json_quote(name)
+        || ',"slot":"' || strftime('%Y-%m-%dT%H:%M:%S', slot / 1000000, 'unixepoch')
+        || printf('.%06d+00:00', slot % 1000000)
+        || '","payload":' || payload || '}',
+    payload_zstd,
+    ?1
+FROM (
+    SELECT due.*, CASE
+        WHEN due.cron IS NULL THEN next_due_at + interval * ((?1 - next_due_at) / interval)
+        ELSE max(next_due_at, coalesce(newest, 0))
+    END AS slot
+    FROM (
+        SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, overlap, waiting_slot, payload,
+            payload_zstd
+        FROM perflab_watches
+        WHERE enabled AND next_due_at <= ?1
+        ORDER BY next_due_at, id
+        LIMIT ?2
+    ) AS due
+    LEFT JOIN crons ON crons.cron = due.cron AND crons.timezone = due.timezone
+    WHERE NOT EXISTS (
+        SELECT 1
+        FROM perflab_ingest_states INDEXED BY perflab_ingest_states_failing
+        WHERE watch_id = due.id
+            AND consecutive_failures > 0
+            AND ?1 < updated_at + min(?4, ?3 << min(consecutive_failures - 1, ?5))
+    )
+    AND (overlap <> 'coalesce' OR NOT EXISTS (
+        SELECT 1
+        FROM perflab_jobs
+        WHERE perflab_jobs.queue = due.queue
+            AND key = 'slot:' || waiting_slot || ':' || name
+            AND state IN ('scheduled', 'ready')
+            AND state <> 'dead'
+    ))
+)
+WHERE true
+ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
+
+-- name: enqueue_missed
+-- The same for the slots before, of watches that catch up: those of an interval are counted back (?8: a JSON array of
+-- 1, 2, …), and the slot that a cron watch was due at may be none of its expression's.
+INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
+WITH crons AS MATERIALIZED (
+    SELECT value ->> 0 AS cron, value ->> 1 AS timezone, value -> 3 AS recent, value -> 3 ->> 0 AS newest
+    FROM json_each(?7)
+),
+due AS MATERIALIZED (
+    SELECT id, name, queue, priority, interval, watch.cron, next_due_at, catch_up, payload, payload_zstd, recent,
+        CASE
+            WHEN watch.cron IS NULL THEN next_due_at + interval * ((?1 - next_due_at) / interval)
+            ELSE max(next_due_at, coalesce(newest, 0))
+        END AS slot
+    FROM (
+        SELECT * FROM perflab_watches WHERE enabled AND next_due_at <= ?1 ORDER BY next_due_at, id LIMIT ?2
+    ) AS watch
+    LEFT JOIN crons ON crons.cron = watch.cron AND crons.timezone = watch.timezone
+    WHERE catch_up > 1 AND NOT EXISTS (
+        SELECT 1
+        FROM perflab_ingest_states INDEXED BY perflab_ingest_states_failing
+        WHERE watch_id = watch.id
+            AND consecutive_failures > 0
+            AND ?1 < updated_at + min(?4, ?3 << min(consecutive_failures - 1, ?5))
+    )
+),
+missed AS (
+    SELECT due.id, catch_up, slot - interval * back.value AS missed_slot
+    FROM due
+    CROSS JOIN json_each(?8) AS back
+    WHERE cron IS NULL AND back.value < catch_up AND missed_slot >= next_due_at
+    UNION
+    SELECT due.id, catch_up, past.value
+    FROM due
+    CROSS JOIN json_each(recent) AS past
+    WHERE cron IS NOT NULL AND past.value >= next_due_at AND past.value < slot
+    UNION
+    SELECT id, catch_up, next_due_at FROM due WHERE cron IS NOT NULL AND next_due_at < slot
+),
+newest_missed AS (
+    SELECT id, missed_slot
+    FROM (
+        SELECT id, catch_up, missed_slot, row_number() OVER (PARTITION BY id ORDER BY missed_slot DESC) AS place
+        FROM missed
+    )
+    WHERE place < catch_up
+)
+SELECT
+    queue,
+    priority,
+    missed_slot,
+    'ready',
+    ?6,
+    'slot:' || missed_slot || ':' || name,
+    '{"watch":' || json_quote(name)
+        || ',"slot":"' || strftime('%Y-%m-%dT%H:%M:%S', missed_slot / 1000000, 'unixepoch')
+        || printf('.%06d+00:00', missed_slot % 1000000)
+        || '","payload":' || payload || '}',
+    payload_zstd,
+    ?1
+FROM due
+CROSS JOIN newest_missed ON newest_missed.id = due.id
+WHERE true
+ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
+
+-- name: advance
+-- Anchored to the slot: slot + interval * (floor((now - slot) / interval) + 1). Late ticks make no drift. Of watches whose
+-- slots coalesce, the row keeps which slot's job may still wait.
+WITH crons AS MATERIALIZED (
+    SELECT value ->> 0 AS cron, value ->> 1 AS timezone, value ->> 2 AS next_slot, value -> 3 ->> 0 AS newest
+    FROM json_each(?3)
+)
 UPDATE perflab_watches
-SET next_due_at = coalesce(advanced.slot, next_due_at), enabled = advanced.slot IS NOT NULL
-FROM (SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS slot FROM json_each(?1)) AS advanced
-WHERE perflab_watches.id = advanced.id
+SET next_due_at = due.next_slot,
+    enabled = due.next_slot > ?1,
+    waiting_slot = CASE
+        WHEN overlap = 'coalesce' AND EXISTS (
+            SELECT 1
+            FROM perflab_jobs
+            WHERE perflab_jobs.queue = perflab_watches.queue AND key = 'slot:' || due.slot || ':' || name
+                AND state <> 'dead'
+        ) THEN due.slot
+        ELSE waiting_slot
+    END
+FROM (
+    SELECT
+        id,
+        CASE
+            WHEN watch.cron IS NULL THEN next_due_at + interval * ((?1 - next_due_at) / interval)
+            ELSE max(next_due_at, coalesce(newest, 0))
+        END AS slot,
+        CASE
+            WHEN watch.cron IS NULL THEN next_due_at + interval * ((?1 - next_due_at) / interval + 1)
+            ELSE coalesce(next_slot, next_due_at)
+        END AS next_slot
+    FROM (
+        SELECT id, interval, cron, timezone, next_due_at
+        FROM perflab_watches
+        WHERE enabled AND next_due_at <= ?1
+        ORDER BY next_due_at, id
+        LIMIT ?2
+    ) AS watch
+    LEFT JOIN crons ON crons.cron = watch.cron AND crons.timezone = watch.timezone
+) AS due
+WHERE perflab_watches.id = due.id
 
 -- name: watches
-SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, payload_zstd
+SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, overlap, catch_up, payload, payload_zstd
 FROM perflab_watches
 ORDER BY name
 
 -- name: watches_named
-SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, payload_zstd
+SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, overlap, catch_up, payload, payload_zstd
 FROM perflab_watches
 WHERE name IN (SELECT value FROM json_each(?1))
 ORDER BY name
 
 -- name: due_soon
-SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, payload, payload_zstd
+SELECT id, name, queue, priority, interval, cron, timezone, next_due_at, enabled, overlap, catch_up, payload, payload_zstd
 FROM perflab_watches
 WHERE enabled AND next_due_at <= ?1
 ORDER BY next_due_at, id

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
+
+Overlap: TypeAlias = Literal["skip", "queue", "coalesce"]
+"""What becomes of a slot that comes while a job of its watch is unfinished.
+
+`skip`: it brings no job; at most one job of the watch is unfinished.
+`queue`: it brings one of its own; jobs of one watch may run side by side, on workers that are free.
+`coalesce`: it brings one unless the last one still waits to be run, which then stands for this slot too. So while one
+runs at most one waits, and after each slot there is a run that begins later than it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +41,13 @@ class Watch:
     enabled: bool = True
     """False: paused."""
     start_at: datetime | None = None
-    """Aware, after 1970: its first slot. None: at once for an interval, the next slot for a cron expression. Of no
-    effect on a watch that is there already with the same schedule."""
+    """Aware, after 1970: its first slot. None: at once for an interval, the next slot for a cron expression; nothing
+    that lies before the watch was added is owed. Of no effect on a watch that is there already with the same
+    schedule."""
+    overlap: Overlap = "skip"
+    catch_up: int = 1
+    """How many of the slots that a late tick finds bring a job, the newest ones: 1 … 100. More than 1 needs
+    `overlap="queue"`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +100,24 @@ class TickReport:
     enqueued: int
     """Jobs that it enqueued."""
     skipped: int
-    """Watches that got no job because their job before is not finished: due = enqueued + skipped."""
+    """Watches that got no job because one before is not finished, or not begun, as their `overlap` says."""
     late: int
-    """Watches that had missed at least one whole slot more; they too get one job."""
+    """Watches that had missed at least one whole slot more."""
     round_trips: int
     seconds: float
     """How long it took."""
     more: bool = False
-    """More watches are due than the limit of one tick: tick again."""
+    """More watches are due: beyond the limit of one tick, or of cron expressions that this scheduler had not met
+    before. Tick again."""
     lag_seconds: float = 0.0
     """How long the oldest of the slots had been due; 0 if there was none."""
+    backed_off: int = 0
+    """Watches that got no job because their ingests fail, and their back-off has not passed."""
+
+    @property
+    def caught_up(self) -> int:
+        """Jobs for slots that were missed, beyond the one that each watch gets."""
+        return self.enqueued + self.skipped + self.backed_off - self.due
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +133,7 @@ class SchedulerMetrics:
     seconds: float = 0.0
     """In ticks, altogether."""
     failures: int = 0
-    """Ticks that the database failed. They are in no other count, although on PostgreSQL one that failed at the cron
-    watches has enqueued those with intervals."""
+    """Ticks that the database failed. They are in no other count."""
     lag_seconds: float = 0.0
     """As the last tick reported it."""
+    backed_off: int = 0

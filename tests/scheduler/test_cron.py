@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from perflab.database.values import from_microseconds, to_microseconds
 from perflab.errors import InvalidInput
 from perflab.scheduler.cron import find_timezone, next_slot
+from perflab.scheduler.cron_slots import CronExpression, KnownCrons, cron_slots
 
 HOUR = 3_600_000_000
 # Clocks change by an hour at 2:00, by an hour at midnight (until 2019), by half an hour, and not at all.
@@ -162,3 +164,74 @@ def test_utc_needs_no_zone_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("perflab.scheduler.cron.ZoneInfo", no_files)
     assert find_timezone("UTC") is UTC
+
+
+# -- what a tick brings along ------------------------------------------------------------------------------------------
+
+
+@given(st.data())
+def test_recent_slots_are_the_last_ones_of_the_walk(data: st.DataObject) -> None:
+    """Also on the nights when clocks change, and of expressions with few slots."""
+    cron = data.draw(st.sampled_from(["* * * * *", "*/7 1-3 * * *", "30 2 * * *", "30 1 * * *", "0 0 1 1 *"]))
+    zone, day = data.draw(
+        st.sampled_from([("America/New_York", "2013-03-10T08"), ("America/New_York", "2013-11-03T08")])
+    )
+    now = to_microseconds(datetime.fromisoformat(day).replace(tzinfo=UTC), "now") + data.draw(st.integers(-HOUR, HOUR))
+    count = data.draw(st.integers(1, 20))
+    walked = []
+    slot = next_slot(cron, find_timezone(zone), now - 24 * HOUR)
+    while slot <= now:
+        walked.append(slot)
+        slot = next_slot(cron, find_timezone(zone), slot)
+
+    found = cron_slots(CronExpression(cron, zone), count, now)
+
+    assert found.next_slot == slot
+    assert len(found.recent) == count
+    assert list(found.recent)[: len(walked)] == walked[::-1][:count]
+    assert list(found.recent) == sorted(set(found.recent), reverse=True)
+
+
+def test_an_expression_without_past_slots() -> None:
+    found = cron_slots(CronExpression("0 0 29 2 *", "UTC"), 3, to_microseconds(datetime(1971, 1, 1, tzinfo=UTC), "now"))
+    assert found.recent == ()
+    assert found.next_slot == to_microseconds(datetime(1972, 2, 29, tzinfo=UTC), "slot")
+
+
+@given(st.lists(st.integers(-2 * HOUR, 3 * HOUR), min_size=1, max_size=12), st.integers(1, 5), st.randoms())
+def test_known_crons_tell_what_a_fresh_look_tells(steps: list[int], depth: int, rng: Random) -> None:
+    """Whatever the clock does, and whichever ticks fail."""
+    known = KnownCrons()
+    expressions = [CronExpression(cron, "America/New_York") for cron in ("*/20 * * * *", "30 1 * * *", "5 * * * *")]
+    known.ask_for([(*expression, depth) for expression in expressions])
+    now = to_microseconds(datetime(2013, 11, 3, tzinfo=UTC), "now")
+    told = dict.fromkeys(expressions, now - 1)  # until when each has been told of
+    for step in steps:
+        now += step
+        brought = known.for_tick(now)
+        assert brought == [cron_slots(slots.expression, depth, now) for slots in brought]
+        came = {expression for expression, until in told.items() if next_slot(*_split(expression), until) <= now}
+        assert came <= {slots.expression for slots in brought}
+        if rng.random() < 0.7:
+            known.ticked(brought)
+            told.update((slots.expression, now) for slots in brought)
+
+
+def _split(expression: CronExpression) -> tuple[str, tzinfo]:
+    return expression.cron, find_timezone(expression.timezone)
+
+
+def test_known_crons_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perflab.scheduler.cron_slots.MOST_KNOWN", 3)
+    known = KnownCrons()
+    known.ask_for([(f"{minute} * * * *", "UTC", 1) for minute in range(5)])
+    assert [slots.expression.cron for slots in known.for_tick(HOUR)] == ["2 * * * *", "3 * * * *", "4 * * * *"]
+
+
+def test_a_larger_depth_that_is_asked_for_during_a_tick_is_kept() -> None:
+    known = KnownCrons()
+    known.ask_for([("* * * * *", "UTC", 1)])
+    brought = known.for_tick(HOUR)
+    known.ask_for([("* * * * *", "UTC", 4)])
+    known.ticked(brought)
+    assert [slots.depth for slots in known.for_tick(HOUR)] == [4]

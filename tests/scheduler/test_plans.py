@@ -12,8 +12,11 @@ from perflab.database.statements import load_statements
 from perflab.scheduler.scheduler import Scheduler
 from perflab.scheduler.watch import IngestState, Watch
 
+SORTS_FEW = {"due_crons", "enqueue_missed"}  # expressions; the slots that one watch catches up
 BY_SLOT = "SEARCH perflab_watches USING INDEX perflab_watches_due (next_due_at<?)"
 BY_ID = "SEARCH perflab_watches USING INTEGER PRIMARY KEY (rowid=?)"
+FAILING = "perflab_ingest_states_failing (watch_id=?"
+JOB_BY_KEY = "SEARCH perflab_jobs USING INDEX perflab_jobs_key (queue=? AND key=?)"
 STATE_BY_ID = "SEARCH perflab_ingest_states USING INTEGER PRIMARY KEY (rowid=?)"
 BY_NAME = "sqlite_autoindex_perflab_watches_1 (name=?)"
 
@@ -35,12 +38,13 @@ def large(request: pytest.FixtureRequest) -> Iterator[Database]:
 @pytest.mark.parametrize(
     ("statement", "parameters", "expected"),
     [
-        ("due", (1, 100), [BY_SLOT, BY_SLOT]),
-        ("enqueue_due", (1, 100, 5), [BY_SLOT]),
-        ("advance_intervals", (1, 100), [BY_ID, BY_SLOT]),
+        ("due", (1, 100, 1, 1, 1), [BY_SLOT, FAILING, BY_SLOT]),
         ("due_crons", (1, 100), [BY_SLOT]),
+        ("late_crons", (1, 100, "[]"), [BY_SLOT]),
+        ("enqueue_due", (1, 100, 1, 1, 1, 5, "[]"), [BY_SLOT, FAILING, JOB_BY_KEY]),
+        ("enqueue_missed", (1, 100, 1, 1, 1, 5, "[]", "[1]"), [BY_SLOT, FAILING]),
+        ("advance", (1, 100, "[]"), [BY_SLOT, BY_ID, JOB_BY_KEY]),
         ("due_soon", (1, 100), [BY_SLOT]),
-        ("advance_crons", ("[[1, 2]]",), [BY_ID]),
         ("largest_watch_id", (), ["SEARCH perflab_watches"]),  # the end of the table
         ("watch_ids", ('["a"]',), [BY_NAME]),
         ("watches_named", ('["a"]',), [BY_NAME]),
@@ -61,4 +65,4 @@ def test_a_statement_reads_by_index_and_sorts_nothing_large(
     tables = [step for step in plan if "perflab_" in step]
     assert len(tables) == len(expected), plan
     assert all(part in step for part, step in zip(expected, tables, strict=True)), plan
-    assert not any("TEMP B-TREE" in step for step in plan), plan
+    assert statement in SORTS_FEW or not any("TEMP B-TREE" in step for step in plan), plan

@@ -17,7 +17,6 @@ import pytest
 from perflab.database.database import Database
 from perflab.errors import StatementError, TransientError
 from perflab.scheduler.scheduler import Scheduler
-from perflab.scheduler.tick import DueCron, NextSlot, next_slots
 from perflab.scheduler.watch import IngestState, Watch
 
 NEW_YEAR = datetime(2013, 1, 1, tzinfo=UTC)
@@ -156,9 +155,11 @@ def test_a_tick_does_not_wait_for_a_watch_that_somebody_holds(
         other.execute("UPDATE perflab_watches SET priority = 1 WHERE name LIKE 'held%'")
         first = scheduler.tick()
     second = scheduler.tick()
+    third = scheduler.tick()  # its expression had moved on with the first
 
     assert (first.due, first.enqueued, first.skipped) == (1, 1, 0)
-    assert (second.due, second.enqueued, second.skipped) == (2, 2, 0)
+    assert (second.due, second.enqueued, second.skipped, second.more) == (1, 1, 0, True)
+    assert (third.due, third.enqueued, third.skipped, third.more) == (1, 1, 0, False)
     assert [job["watch"] for job in finish_jobs()] == ["free", "held", "held cron"]
 
 
@@ -172,81 +173,42 @@ def test_a_tick_lets_ingests_pass_and_they_let_it_pass(scheduler: Scheduler, per
         assert scheduler.update_ingest_state("a", cursor="1") is True
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda scheduler: scheduler.pause_watches(["cron"]),
-        lambda scheduler: scheduler.remove_watches(["cron"]),
-        lambda scheduler: scheduler.add_watch("cron", 3600.0, start_at=NEW_YEAR + MINUTE),
-        lambda scheduler: scheduler.add_watch("cron", cron="30 * * * *"),
-        lambda scheduler: scheduler.add_watch("cron", cron="30 * * * *", start_at=NEW_YEAR),
-        lambda scheduler: scheduler.add_watch("cron", cron="0 * * * *", timezone="Asia/Kolkata", start_at=NEW_YEAR),
-    ],
-    ids=["paused", "removed", "an interval", "another expression", "the same slot", "another time zone"],
-)
-def test_a_cron_watch_that_changes_between_the_two_exchanges_is_left_alone(
-    scheduler: Scheduler,
-    database: Database,
-    monkeypatch: pytest.MonkeyPatch,
-    change: Callable[[Scheduler], object],
+def test_an_expression_that_another_scheduler_has_added_is_met_by_one_tick_and_taken_by_the_next(
+    scheduler: Scheduler, database: Database
 ) -> None:
+    others = Scheduler(database, "ingest")
+    others.add_watches_bulk([Watch("cron", cron="0 * * * *", start_at=NEW_YEAR), Watch("b", 60.0, start_at=NEW_YEAR)])
+
+    reports = [scheduler.tick(NEW_YEAR) for _ in range(3)]
+
+    assert [(report.due, report.enqueued, report.more) for report in reports] == [
+        (1, 1, True),
+        (1, 1, False),
+        (0, 0, False),
+    ]
+    assert [report.round_trips for report in reports] == [1, 1, 1]
+    for hour in range(1, 4):  # it is known from now on
+        report = scheduler.tick(NEW_YEAR + timedelta(hours=hour))
+        assert (report.due, report.more, report.round_trips) == (2, False, 1)
+
+
+def test_a_tick_that_is_cut_has_done_all_or_nothing(scheduler: Scheduler, database: Database, perflab_url: str) -> None:
     scheduler.add_watches_bulk([Watch("cron", cron="0 * * * *", start_at=NEW_YEAR), Watch("interval", 60.0)])
-    changed = []
+    with another_session(perflab_url) as other:
+        other.execute("LOCK TABLE perflab_jobs IN EXCLUSIVE MODE")
+        ticking = in_thread(scheduler.tick)
+        wait_until_blocked(perflab_url)
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        with pytest.raises(TransientError):
+            ticking.result(timeout=60)
 
-    def meanwhile(crons: list[DueCron], now: int) -> list[NextSlot]:
-        change(scheduler)
-        changed.append(scheduler.watches())
-        return next_slots(crons, now)
-
-    monkeypatch.setattr("perflab.scheduler.postgresql.next_slots", meanwhile)
-    report = scheduler.tick(NEW_YEAR + timedelta(hours=5))
-
-    assert (report.due, report.enqueued, report.late, report.round_trips) == (1, 1, 1, 2)
-    assert database.fetch("SELECT key FROM perflab_jobs") == [("watch:interval",)]
-    assert scheduler.watches() == changed[0]
-
-
-def test_a_cron_watch_that_another_tick_takes_between_the_two_exchanges_fires_once(
-    scheduler: Scheduler, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scheduler.add_watches_bulk([Watch(name, cron="0 * * * *", start_at=NEW_YEAR) for name in "ab"])
-    reports = []
-
-    def meanwhile(crons: list[DueCron], now: int) -> list[NextSlot]:
-        monkeypatch.undo()
-        reports.append(scheduler.tick(limit=1))
-        return next_slots(crons, now)
-
-    monkeypatch.setattr("perflab.scheduler.postgresql.next_slots", meanwhile)
-    reports.append(scheduler.tick())
-
-    assert [(report.due, report.enqueued, report.skipped) for report in reports] == [(1, 1, 0), (1, 1, 0)]
-    assert database.fetch("SELECT count(*) FROM perflab_jobs") == [(2,)]
-    assert {status.next_due_at for status in scheduler.watches().values()} == {NEW_YEAR + timedelta(hours=1)}
-
-
-def test_what_a_tick_had_enqueued_stays_when_its_cron_watches_fail(
-    scheduler: Scheduler, database: Database, perflab_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scheduler.add_watches_bulk([Watch("cron", cron="0 * * * *", start_at=NEW_YEAR), Watch("interval", 60.0)])
-
-    def cut(_crons: list[DueCron], _now: int) -> list[NextSlot]:
-        with psycopg.connect(perflab_url, autocommit=True) as other:
-            other.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-        return [NextSlot(None, late=False)]
-
-    monkeypatch.setattr("perflab.scheduler.postgresql.next_slots", cut)
-    with pytest.raises(TransientError):
-        scheduler.tick()
-    monkeypatch.undo()
-
-    assert database.fetch("SELECT key FROM perflab_jobs") == [("watch:interval",)]
-    assert scheduler.watches()["cron"].next_due_at == NEW_YEAR
-    assert scheduler.tick().enqueued == 1
-    assert (scheduler.metrics().failures, scheduler.metrics().enqueued) == (1, 1)
+    assert database.fetch("SELECT key FROM perflab_jobs") == []
+    assert {status.next_due_at for status in scheduler.watches().values()} == {NEW_YEAR}
+    assert scheduler.tick().enqueued == 2
+    assert (scheduler.metrics().failures, scheduler.metrics().enqueued) == (1, 2)
 
 
 def test_failures_of_the_server_are_typed_and_counted(perflab_url: str) -> None:

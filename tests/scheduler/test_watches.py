@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,8 @@ def test_a_watch_is_read_back_as_it_was_added(scheduler: Scheduler) -> None:
     watches = [
         Watch("jfk-lax", interval=0.25, priority=-3, payload={"origin": "JFK", "stops": [1, None]}),
         Watch("Zürich ✈ 'ZRH'", cron="0 6 * * *", timezone="Europe/Zurich", queue="slow", enabled=False),
+        Watch("ewr-ord", interval=60.0, queue="slow", overlap="queue", catch_up=100),
+        Watch("lga-bos", interval=60.0, queue="slow", overlap="coalesce"),
     ]
 
     ids = scheduler.add_watches_bulk(watches)
@@ -34,7 +37,7 @@ def test_a_watch_is_read_back_as_it_was_added(scheduler: Scheduler) -> None:
     assert stored["jfk-lax"].watch == Watch(
         "jfk-lax", interval=0.25, queue="ingest", priority=-3, payload={"origin": "JFK", "stops": [1, None]}
     )
-    assert stored["Zürich ✈ 'ZRH'"].watch == watches[1]
+    assert [stored[watch.name].watch for watch in watches[1:]] == watches[1:]
     assert set(scheduler.watches(["jfk-lax", "nobody", "jfk-lax"])) == {"jfk-lax"}
     assert scheduler.watches([]) == {}
 
@@ -57,11 +60,12 @@ def test_adding_again_changes_the_settings_and_keeps_the_slot(scheduler: Schedul
     first = scheduler.add_watch("jfk-lax", 60.0)
     clock.now += 5 * MINUTE
 
-    again = scheduler.add_watch("jfk-lax", 60.0, queue="slow", priority=7, payload=[1], start_at=NEW_YEAR + 9 * MINUTE)
+    changed = Watch("jfk-lax", 60.0, queue="slow", priority=7, payload=[1], overlap="queue", catch_up=3)
+    again = scheduler.add_watches_bulk([replace(changed, start_at=NEW_YEAR + 9 * MINUTE)])
 
-    assert again == first
+    assert again == [first]
     status = scheduler.watches()["jfk-lax"]
-    assert status.watch == Watch("jfk-lax", interval=60.0, queue="slow", priority=7, payload=[1])
+    assert status.watch == changed
     assert status.next_due_at == NEW_YEAR
 
 
@@ -206,6 +210,13 @@ def test_watches_are_written_in_a_transaction_of_yours(database: Database, sched
         (Watch("bad", interval=60.0, payload={1, 2}), "payload"),
         (Watch("bad", interval=60.0, start_at=datetime(2013, 1, 1)), "no time zone"),  # noqa: DTZ001
         (Watch("bad", interval=60.0, start_at=datetime(1969, 1, 1, tzinfo=UTC)), "after 1970"),
+        (Watch("bad", interval=60.0, overlap="wait"), "overlap of watch 'bad' is 'wait': give skip, queue or coalesce"),  # type: ignore[arg-type]
+        (Watch("bad", interval=60.0, overlap=["skip"]), "overlap of watch 'bad'"),  # type: ignore[arg-type]
+        (Watch("bad", interval=60.0, overlap="queue", catch_up=0), "catch_up of watch 'bad'"),
+        (Watch("bad", interval=60.0, overlap="queue", catch_up=101), "between 1 and 100"),
+        (Watch("bad", interval=60.0, catch_up=True), "catch_up of watch 'bad'"),
+        (Watch("bad", interval=60.0, catch_up=2), "give overlap='queue'"),
+        (Watch("bad", interval=60.0, overlap="coalesce", catch_up=2), "give overlap='queue'"),
         ("jfk-lax", "write Watch"),
     ],
 )
