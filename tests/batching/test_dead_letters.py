@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from perflab.database.database import Database
 from perflab.database.load import load
 from perflab.database.operation import DriverConnection
 from perflab.errors import DeliveryTimeout, InvalidInput, LifecycleError, RejectedRow, StatementError
+from perflab.events import Event
 from tests.batching.conftest import PATIENCE_SECONDS
 
 MakeShell = Callable[..., Any]
@@ -79,17 +81,26 @@ def test_a_receiver_that_raises_strands_nobody_and_shows_nothing(
     assert SECRET not in caplog.text + called[0]
 
 
-def test_items_that_ran_out_of_time_are_letters_too(make_shell: MakeShell, append: Any, lock: Any) -> None:
+def test_items_that_ran_out_of_time_are_letters_too(
+    make_shell: MakeShell, db: Database, append: Any, lock: Any
+) -> None:
     inbox = Inbox()
-    policy = RetryPolicy(base_seconds=0.001, cap_seconds=0.002, delivery_timeout=0.05)
-    shell = make_shell(retry=policy, dead_letters=inbox)
+    attempts: list[Event] = []
+    db.events.add(attempts.append)
+
+    def clock() -> float:
+        """Each attempt takes 25 seconds."""
+        return time.monotonic() + 25.0 * len(attempts)
+
+    policy = RetryPolicy(base_seconds=0.001, cap_seconds=0.002, delivery_timeout=50.0)
+    shell = make_shell(retry=policy, dead_letters=inbox, clock=clock)
     lock.hold()
     shell.submit_all(append, [1, 2])
     shell.flush()
     letters = [letter for batch in inbox.batches for letter in batch]
     assert [letter.item for letter in letters] == [1, 2]
     assert {type(letter.error) for letter in letters} == {DeliveryTimeout}
-    assert min(letter.attempts for letter in letters) > 1
+    assert {letter.attempts for letter in letters} == {3}
 
 
 def test_a_cancelled_item_is_no_letter(make_shell: MakeShell, append: Any) -> None:

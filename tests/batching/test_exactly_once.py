@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -169,8 +170,12 @@ def after_retry(db: Database, act: Callable[[], object]) -> None:
 def test_what_stays_in_doubt_until_its_deadline_is_not_guessed(
     make_shell: MakeShell, db: Database, proxy: Proxy, perflab_url: str, table: Table
 ) -> None:
-    policy = RetryPolicy(base_seconds=0.001, cap_seconds=0.01, delivery_timeout=0.5)
-    shell = make_shell(retry=policy, batch_size=5)
+    def clock() -> float:
+        """Each connection that is refused takes 50 seconds, so that time is up after the first, and not before."""
+        return time.monotonic() + 50.0 * [firing.mode for firing in proxy.fired].count(Mode.REFUSE)
+
+    policy = RetryPolicy(base_seconds=0.001, cap_seconds=0.01, delivery_timeout=50.0)
+    shell = make_shell(retry=policy, batch_size=5, clock=clock)
     proxy.arm(Mode.LOSE_REPLY, when=NOTE)
     after_retry(db, lambda: proxy.switch(Mode.REFUSE))
     handles = shell.submit_all(insert(table), [{"n": n} for n in range(10)])

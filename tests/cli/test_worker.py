@@ -134,7 +134,8 @@ def test_a_process_that_its_handler_kills_is_replaced_and_no_job_is_lost(
     _, errors = process.communicate(timeout=A_MINUTE)
     assert process.returncode == 0, errors
     assert "ended with signal 9" in errors
-    assert [payload for payload, _ in seen(place)].count("poison") == 2
+    # A stall that is longer than the lease makes it come once more.
+    assert [payload for payload, _ in seen(place)].count("poison") >= 2
     assert len({pid for _, pid in seen(place)}) == 2
 
 

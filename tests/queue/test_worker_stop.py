@@ -18,6 +18,7 @@ from perflab.errors import LifecycleError
 from perflab.queue.job import Job, NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
 from perflab.queue.worker import Worker, WorkerReport
+from tests.processes import wait_for
 
 Queue = PriorityQueue[int, bool]
 Handler = Callable[[Job], object]
@@ -57,11 +58,16 @@ def test_running_jobs_may_end_while_draining(queue: Queue, report: Report, runni
         inside.set()
         go_on.wait(A_MINUTE)
 
+    def end_when_the_others_are_back() -> None:
+        wait_for(lambda: queue.counts().running == 1)
+        go_on.set()
+
     with running(Worker(queue, handler, concurrency=1, prefetch=3)) as reports:
         assert inside.wait(A_MINUTE)
-        while queue.counts().running < 4:
-            time.sleep(0.001)
-        threading.Timer(0.05, go_on.set).start()
+        wait_for(lambda: queue.counts().running == 4)
+        draining = threading.Thread(target=end_when_the_others_are_back)
+        draining.start()
+    draining.join()
     assert reports == [report(done=1, released=3)]
 
 
