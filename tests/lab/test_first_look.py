@@ -41,8 +41,9 @@ def test_every_round_visits_every_way_once() -> None:
     assert trips["in bulk"] < 10
 
 
-def test_the_seed_gives_the_order() -> None:
+def test_the_seed_gives_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = flight_jobs(2)
+    monkeypatch.setattr(first_look, "_visit", lambda _way, _jobs: {})
     orders = [compare_ways(jobs, rounds=4, seed=seed)["way"].to_list() for seed in (1, 1, 2)]
     assert orders[0] == orders[1] != orders[2]
 

@@ -19,7 +19,7 @@ HOLD = """
     from perflab.lab.temporary_server import temporary_server
     with temporary_server() as server:
         print(server.url, server.process_id, server.directory, flush=True)
-        time.sleep(60)
+        time.sleep(600)
 """
 StartPython = Callable[..., "subprocess.Popen[str]"]
 

@@ -41,10 +41,10 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
 
 def test_a_closed_loop_counts_every_item_and_round_trip(events: Sequence[TraceEvent], target: Target) -> None:
     part = Slice(events[:50], events[50:1050])
-    found = measure(Cell(Mode.CLOSED_LOOP, 100, 1.0), part, watch_names(events), target)
+    found = measure(Cell(Mode.CLOSED_LOOP, 100, 60.0), part, watch_names(events), target)
     assert found.items == 1_000
     assert sum(flush.items for flush in found.flushes) == 1_000
-    assert found.mean_batch == pytest.approx(100, rel=0.05)
+    assert found.mean_batch == 100
     if isinstance(target, SQLiteTarget):
         # BEGIN, at most one statement for each of three tables (enqueue takes two), COMMIT; and one by one it would be
         # at least three for each item
@@ -62,12 +62,13 @@ def test_a_replay_measures_from_the_intended_time(events: Sequence[TraceEvent], 
     part = Slices(plan, events).of(Visit(0, 0, plan.cells[0]))
     found = measure(plan.cells[0], part, watch_names(events), target)
     assert found.items == len(part.measured)
-    assert found.p50 is not None
-    assert found.p99 is not None
+    assert part.offsets is not None
+    assert found.seconds >= float(part.offsets[-1])
     assert found.lag_p99 is not None
-    assert 0 < found.p50 <= found.p99
-    assert found.p99 >= found.lag_p99
-    assert found.seconds >= float(part.offsets[-1]) if part.offsets is not None else False
+    assert found.stable is (found.p50 is not None) is (found.p99 is not None)
+    if found.p50 is not None and found.p99 is not None:  # a machine that is too busy does not keep up
+        assert 0 < found.p50 <= found.p99
+        assert found.p99 >= found.lag_p99
 
 
 def test_equal_work_has_equal_checksums(events: Sequence[TraceEvent], target: Target) -> None:
