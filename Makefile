@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
 
-.PHONY: help report notebook test lint types imports unit pgbouncer notebooks bench crossovers sweep reference format clean
+.PHONY: help report notebook test lint types imports unit explore pgbouncer notebooks bench crossovers sweep reference format clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -32,6 +32,10 @@ imports: $(VENV)/.dev
 # A file's tests stay together: what it has set up once serves all of them.
 unit: $(VENV)/.dev pgbouncer
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# `make test` tries each property with the same examples everywhere. What this finds becomes an @example.
+explore: $(VENV)/.dev ## the properties with random examples, other ones each time
+	$(BIN)/python -m pytest -n auto --dist loadfile -m hypothesis --hypothesis-profile explore
 
 # The tests run one of their own; the package's service is not to start. In CI its tests fail where it is missing.
 pgbouncer:

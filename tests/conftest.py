@@ -14,7 +14,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from sqlalchemy.engine import make_url
 
 from perflab.database.database import Database
@@ -25,8 +25,16 @@ from perflab.lab.network.postgres_url import server_address, url_through
 from perflab.lab.network.proxy import Proxy
 from tests.postgres_databases import PostgresDatabases
 
-# A busy machine is no reason to fail: what is slow is found by the bench, and never by a test.
-settings.register_profile("perflab", deadline=None)
+# A busy machine is no reason to fail: what is slow is found by the bench, and never by a test. Examples start with what
+# the ones before have left in a fixture, and the tests know it.
+settings.register_profile(
+    "explore",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+# The same examples each time and everywhere: a test fails when the code has changed. `make explore` looks for others.
+settings.register_profile("perflab", settings.get_profile("explore"), derandomize=True, database=None)
 settings.load_profile("perflab")
 
 NOT_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")

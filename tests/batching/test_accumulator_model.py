@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -240,6 +240,4 @@ class AccumulatorMachine(RuleBasedStateMachine):
 
 
 TestAccumulatorMachine = AccumulatorMachine.TestCase
-TestAccumulatorMachine.settings = settings(
-    max_examples=150, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow]
-)
+TestAccumulatorMachine.settings = settings(max_examples=150, stateful_step_count=40)

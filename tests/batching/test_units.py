@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import CheckConstraint, Column, ForeignKey, Integer, MetaData, Table, Text, bindparam, delete, insert
 
@@ -207,7 +207,7 @@ def test_what_removes_rows_stays_between_those_around_it(target: Database) -> No
     assert stored(target) == ([1, 2], [20])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@settings(max_examples=25)
 @given(
     st.lists(st.one_of(st.booleans(), st.lists(st.sampled_from([5, 5, 5, -5]), max_size=4)), max_size=8),
     st.integers(1, 12),

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
     JSON,
@@ -108,7 +108,7 @@ def test_all_rows_of_a_key(database: Database) -> None:
     assert found[1] == ()
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+@settings(max_examples=30)
 @given(keys=st.lists(st.tuples(st.sampled_from(["UA", "ä'%s", "ua", "UA "]), st.integers(-1, 5)), min_size=1))
 def test_keys_of_several_columns_in_any_order_and_number(database: Database, keys: list[tuple[str, int]]) -> None:
     rows = {("ä'%s" if n % 2 else "UA", n // 2): (n,) for n in range(8)}

@@ -221,7 +221,7 @@ def test_the_other_forms_are_described_by_what_they_are() -> None:
     assert "unbounded: larger batches needed" in flat.describe()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.floats(1e-3, 1e3))
 def test_another_unit_of_time_scales_the_costs(seed: int, factor: float) -> None:
     before = _measured(np.random.default_rng(seed), _line())
@@ -233,7 +233,7 @@ def test_another_unit_of_time_scales_the_costs(seed: int, factor: float) -> None
     assert after.half_batch.value == pytest.approx(before.half_batch.value, rel=1e-6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.permutations(range(36)))
 def test_the_order_of_flushes_does_not_matter(order: list[int]) -> None:
     rng = np.random.default_rng(11)

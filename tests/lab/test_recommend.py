@@ -247,7 +247,7 @@ def test_the_same_generator_gives_the_same_recommendation() -> None:
     assert _recommended(points, seed=3) == _recommended(points, seed=3)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32), st.floats(1e-3, 1e3), st.randoms(use_true_random=False))
 def test_order_and_units_of_throughput_do_not_matter(seed: int, factor: float, shuffler: random.Random) -> None:
     points = _grid(np.random.default_rng(seed), blocks=6)

@@ -121,8 +121,11 @@ def test_the_tour_shows_its_figures_and_headline(tour: Run) -> None:
 
 def test_the_sweep_shows_every_figure_with_its_reading(sweep: Run) -> None:
     assert sweep.html.count('src="data:image/png') == len(FIGURES)
-    for phrase in ("were written at", "round trips instead of", "on the frontier", "times that of no batching"):
+    for phrase in ("were written at", "round trips instead of"):
         assert phrase in sweep.html
+    # On a machine so busy that nothing keeps up, the report says so.
+    assert "on the frontier" in sweep.html or "No setting kept up" in sweep.html
+    assert "times that of no batching" in sweep.html or "There is no recommendation to confirm" in sweep.html
 
 
 def test_every_visit_is_stored_with_a_right_answer(sweep: Run) -> None:
@@ -146,7 +149,7 @@ def test_the_recommendation_is_one_of_the_settings_that_keep_up(sweep: Run) -> N
     frontier = pd.read_csv(sweep.data / "frontier.csv")
     chosen = frontier[frontier["recommended"].astype(bool)]
     headline = sweep.result.headline or ""
-    if frontier.empty:  # on a machine so busy that nothing kept up, the report says so
+    if frontier.empty:  # nothing kept up
         assert headline.startswith("recommendation none: Nothing meets the target")
         return
     (row,) = chosen.to_dict("records")
@@ -182,7 +185,7 @@ def test_the_sweep_of_a_server_is_a_report_of_its_own_without_its_url(
     assert (run.result.failed_cell, run.result.error) == (None, None)
     assert run.result.html.name == f"{SWEEP}-postgresql-smoke.html"
     assert (tmp_path / f"{SWEEP}-postgresql-smoke" / "throughput.csv").exists()
-    assert (run.result.headline or "").startswith("recommendation send at ")
+    assert (run.result.headline or "").startswith(("recommendation send at ", "recommendation none: "))
     assert "PostgreSQL 1" in run.html
     assert str(make_url(postgres_url).query["host"]) not in run.html + run.result.notebook.read_text(encoding="utf-8")
     expected = (EXPECTED / f"{SWEEP}.txt").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflab.database.database import Database
@@ -16,7 +16,7 @@ from perflab.queue.queue import PriorityQueue
 Queue = PriorityQueue[int, bool]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(jobs=st.lists(st.tuples(st.integers(-2, 2), st.integers(-3, 0)), max_size=40), limit=st.integers(1, 7))
 def test_jobs_leave_by_priority_then_time_then_id(jobs: list[tuple[int, int]], limit: int, database: Database) -> None:
     queue: Queue = PriorityQueue(database, "in_order")

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflab.batching.batcher import RequestBatcher
@@ -50,7 +50,7 @@ def stored(queue: Queue) -> list[tuple[Any, ...]]:
     )
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50)
 @given(st.lists(PAYLOADS, min_size=1, max_size=5), st.randoms(use_true_random=False))
 def test_what_is_put_in_comes_out_unchanged(
     database: Database, perflab_url: str, payloads: list[Any], rng: Random

@@ -4,7 +4,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perflab.database.database import Database
@@ -123,7 +123,7 @@ def test_jobs_with_one_key_in_one_batch_share_an_id_and_the_first_wins(queue: Qu
     assert a < none < b
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(keys=st.lists(st.none() | st.sampled_from(["a", "b", 'q"', "é", "\\", "[1]"]), max_size=130))
 def test_any_mix_of_keys_gives_the_ids_of_the_rows_that_are_there(
     keys: Sequence[str | None], database: Database

@@ -23,6 +23,7 @@ from perflab.queue.job import TRANSITIONS, Job, JobState, NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
 from tests.postgres_databases import PostgresDatabases
 
+pytestmark = pytest.mark.hypothesis
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEPS = {(step.source, step.operation, step.target) for step in TRANSITIONS}
 LEASE_SECONDS = st.sampled_from([5, 10, 20])
@@ -302,7 +303,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 def check(empty_database: Callable[[], str]) -> None:
     make: Any = partial(QueueMachine, empty_database)
-    run_state_machine_as_test(make, settings=settings(max_examples=40, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(make, settings=settings(max_examples=40, stateful_step_count=40))
 
 
 def test_on_sqlite(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import (
     BindParameter,
@@ -144,7 +144,7 @@ VALUES = {"which": KEYS, "id": KEYS, "n": NUMBERS, "add": NUMBERS, "m": NUMBERS,
 
 @pytest.mark.parametrize("returning", [False, True], ids=["", "returning"])
 @pytest.mark.parametrize("name", WRITES)
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10)
 @given(data=st.data())
 def test_rows_together_leave_what_they_leave_one_by_one(
     database: Database, name: str, returning: bool, data: st.DataObject

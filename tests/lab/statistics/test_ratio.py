@@ -159,7 +159,7 @@ def test_values_lie_in_their_intervals_and_inversion_is_symmetric(pairs: list[tu
     assert inverse.p_value == pytest.approx(ratio.p_value)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(PAIRS, st.floats(1e-3, 1e3), st.randoms(use_true_random=False))
 def test_units_and_the_order_of_blocks_do_not_matter(
     pairs: list[tuple[float, float]], factor: float, shuffler: random.Random

@@ -77,7 +77,7 @@ def test_akaike_refuses_more_parameters_than_the_data_carry() -> None:
     assert corrected_akaike(0.0, 10, 3) == -math.inf
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([-1.0, 1.0]), min_size=2, max_size=7))
 def test_the_chance_of_few_runs_is_counted_over_all_orders(residuals: list[float]) -> None:
     def runs(signs: tuple[float, ...]) -> int:

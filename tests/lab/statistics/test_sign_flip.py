@@ -24,7 +24,7 @@ def test_no_difference_at_all_is_no_evidence() -> None:
     assert sign_flip_p_value(np.zeros(8), rng=_rng()) == 1
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(-9, 9), min_size=1, max_size=8))
 def test_the_exact_value_is_the_share_of_all_assignments(differences: list[int]) -> None:
     observed = abs(sum(differences))

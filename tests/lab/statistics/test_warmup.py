@@ -66,7 +66,7 @@ def test_few_samples_are_too_few_to_tell() -> None:
     assert found.reason == "No steady state can be told from 49 samples: 50 are needed."
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), st.integers(0, 150), st.floats(1e-6, 1e6))
 def test_the_unit_does_not_matter(seed: int, warm: int, factor: float) -> None:
     times = _settling(np.random.default_rng(seed), warm=warm)
