@@ -12,6 +12,7 @@ import typer
 
 from perflab.cli.bench import bench
 from perflab.cli.db import db
+from perflab.cli.fleet import fleet
 from perflab.cli.report import report
 from perflab.cli.sweep import sweep
 from perflab.cli.worker import EXAMPLES as WORKER_EXAMPLES
@@ -48,3 +49,4 @@ app.command()(report)
 app.command()(bench)
 app.command(epilog=WORKER_EXAMPLES)(worker)
 app.add_typer(db, name="db")
+app.add_typer(fleet, name="fleet")

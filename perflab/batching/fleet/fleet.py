@@ -102,6 +102,16 @@ class Fleet:
         return FleetMember(self._database, self.name, instance, heartbeat)
 
 
+def fleet_names(database: Database) -> list[str]:
+    """The names of the fleets of a database, in their order; one round trip.
+
+    Raises:
+        StatementError: the tables are missing: run `create_schema()`.
+    """
+    sql = load_statements("perflab.batching.fleet", database.engine_name)
+    return [name for (name,) in database.fetch(sql["names"])]
+
+
 def _state(has_left: bool, heartbeat: float, seconds: float) -> MemberState:
     if has_left:
         return MemberState.LEFT

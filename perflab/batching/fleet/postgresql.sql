@@ -34,6 +34,9 @@ SELECT version, batch_size, flush_interval, max_in_flight, jitter
 FROM perflab_fleets
 WHERE name = %(fleet)s::text
 
+-- name: names
+SELECT name FROM perflab_fleets ORDER BY name
+
 -- name: found
 INSERT INTO perflab_fleets (name, version, jitter) VALUES (%(fleet)s::text, 0, 0) ON CONFLICT (name) DO NOTHING
 

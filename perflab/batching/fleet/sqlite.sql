@@ -7,6 +7,9 @@ SELECT version, batch_size, flush_interval, max_in_flight, jitter FROM perflab_f
 -- name: settings
 SELECT version, batch_size, flush_interval, max_in_flight, jitter FROM perflab_fleets WHERE name = :fleet
 
+-- name: names
+SELECT name FROM perflab_fleets ORDER BY name
+
 -- name: found
 INSERT INTO perflab_fleets (name, version, jitter) VALUES (:fleet, 0, 0) ON CONFLICT (name) DO NOTHING
 
