@@ -15,7 +15,7 @@ from perflab.database.connections import Connections
 from perflab.database.engines import open_pools
 from perflab.database.failures import TypedErrors
 from perflab.database.ledger import Ledger, ask_in_time
-from perflab.database.operation import DriverConnection, Operation, event_of
+from perflab.database.operation import DriverConnection, Operation, event_of, prepare_all
 from perflab.database.pools import Durability, Pool, Pooled, PoolSettings, driver_of
 from perflab.database.recorder import StatementRecorder
 from perflab.database.urls import parse_url, redact_url
@@ -238,7 +238,7 @@ class Database:
             LifecycleError: the connection is not in a transaction of this database.
         """
         items = list(items)
-        rows = list(map(operation.prepare, items))
+        rows = prepare_all(operation, items)
         if not rows:
             return []
         with TypedErrors(f"{operation.name} of {len(rows)} items"):

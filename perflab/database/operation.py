@@ -98,6 +98,22 @@ class AddsRows(Protocol):
         """
 
 
+PLAIN_FROM = 20
+"""Items from which on their columns are looked at: for fewer, looking at each is as fast."""
+
+
+@runtime_checkable
+class PreparesPlain(Protocol):
+    """An operation that knows a quicker way for many items, where none of them needs a closer look."""
+
+    def prepare_plain(self, items: Sequence[Any]) -> Sequence[Any] | None:
+        """What `prepare` would make of each; None: do so.
+
+        Raises:
+            InvalidInput: as `prepare` of the first item that cannot be stored.
+        """
+
+
 class Operation(Protocol[Item_contra, Result_co]):
     """A kind of write that many items share.
 
@@ -131,6 +147,19 @@ class Operation(Protocol[Item_contra, Result_co]):
 
     def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> Sequence[Result_co]:
         """Write all rows, and return one result per row in their order."""
+
+
+def prepare_all(operation: Operation[Any, Any], items: Sequence[Any]) -> Sequence[Any]:
+    """The checked and encoded rows of all items.
+
+    Raises:
+        InvalidInput: one of them cannot be stored.
+    """
+    if len(items) >= PLAIN_FROM and isinstance(operation, PreparesPlain):
+        rows = operation.prepare_plain(items)
+        if rows is not None:
+            return rows
+    return list(map(operation.prepare, items))
 
 
 def event_of(operation: Operation[Any, Any], items: Sequence[Any], results: Sequence[Any]) -> Event | None:

@@ -19,7 +19,8 @@ from perflab.database.operation import DriverConnection
 
 ROWS_PER_STATEMENT = 50
 
-_ROW = re.compile(r"(?<=VALUES )(\([^()]+\))")
+_ROW = re.compile(r"(?<=VALUES )(\((?:[^()]|\([^()]*\))+\))")
+"""With functions in it, but none in another."""
 _PLACE = re.compile(r"\?(?!\d)")
 
 

@@ -28,6 +28,7 @@ from perflab.queue.engine import DIES, EnqueueRow, ErrorRow, Lease, QueueEngine,
 from perflab.queue.hints import Discard
 from perflab.queue.hints import Retry as RetryHint
 from perflab.queue.job import Job, NewJob
+from perflab.queue.plain_jobs import plain_jobs
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -106,6 +107,14 @@ class Enqueue(QueueOperation[NewJob, int]):
             max_attempts,
             None if run_at is None else to_microseconds(run_at, "run_at"),
             None if key is None else _check_key(key),
+        )
+
+    def prepare_plain(self, items: Sequence[NewJob]) -> Sequence[EnqueueRow] | None:
+        return plain_jobs(
+            items,
+            self._settings.encode,
+            priorities=(LOWEST_PRIORITY, HIGHEST_PRIORITY),
+            attempts=(1, MOST_ATTEMPTS),
         )
 
     def size_bytes(self, item: NewJob) -> int:

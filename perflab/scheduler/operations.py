@@ -28,15 +28,20 @@ from perflab.errors import InvalidInput
 from perflab.queue.operations import HIGHEST_PRIORITY, LOWEST_PRIORITY, describe_error
 from perflab.scheduler.cron import find_timezone, next_slot
 from perflab.scheduler.engine import ABSENT, Absent, IngestRow, SchedulerEngine, WatchRow
-from perflab.scheduler.watch import IngestState, Overlap, Watch
+from perflab.scheduler.plain_items import plain_states, plain_watches
+from perflab.scheduler.watch import (
+    LONGEST_CURSOR,
+    LONGEST_INTERVAL_SECONDS,
+    LONGEST_NAME,
+    SHORTEST_INTERVAL_SECONDS,
+    IngestState,
+    Overlap,
+    Watch,
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-LONGEST_NAME = 200
-LONGEST_CURSOR = 65_536
-SHORTEST_INTERVAL_SECONDS = 0.001
-LONGEST_INTERVAL_SECONDS = 36_525 * 86_400.0
 MOST_CATCH_UP = 100
 """Bounds the jobs that one watch may bring at once after a long outage."""
 ROW_BYTES = 64
@@ -120,6 +125,9 @@ class AddWatch(SchedulerOperation[Watch, int]):
             "null" if payload is None else self._settings.encode(payload),
         )
 
+    def prepare_plain(self, items: Sequence[Watch]) -> Sequence[WatchRow] | None:
+        return plain_watches(items, self._settings.queue, self._settings.encode)
+
     def size_bytes(self, item: Watch) -> int:
         return ROW_BYTES + len(item.name) + approximate_bytes(item.payload)
 
@@ -155,6 +163,9 @@ class UpdateIngestState(SchedulerOperation[IngestState, bool]):
             ABSENT if succeeded_at is None else _succeeded_at(succeeded_at, watch),
             ABSENT if error is None else describe_error(error),
         )
+
+    def prepare_plain(self, items: Sequence[IngestState]) -> Sequence[IngestRow] | None:
+        return plain_states(items)
 
     def size_bytes(self, item: IngestState) -> int:
         return ROW_BYTES + len(item.watch) + len(item.cursor or "") + len(item.etag or "")

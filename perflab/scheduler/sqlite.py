@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, NamedTuple
 
+from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.database.sqlite_rows import write_rows
 from perflab.database.statements import load_statements
 from perflab.scheduler.cron_slots import CronExpression, cron_slots
-from perflab.scheduler.engine import JOB_ATTEMPTS, IngestRow, StoredIngestState, StoredWatch, WatchRow
+from perflab.scheduler.engine import ABSENT, JOB_ATTEMPTS, IngestRow, StoredIngestState, StoredWatch, WatchRow
 from perflab.scheduler.tick import Ticked, TickRequest
+
+FIRST_SLOT = 6
+"""Its place in a `WatchRow`."""
+_error_of = itemgetter(4)
 
 _SQL = load_statements("perflab.scheduler", "sqlite")
 
@@ -40,7 +46,7 @@ class SQLiteSchedulerEngine:
     def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> list[int]:
         last_of_name = {row[0]: row for row in rows}
         before = _largest_id(connection)
-        write_rows(connection, _SQL["add_watches"], (now,), [*zip(*last_of_name.values(), strict=True)])
+        write_rows(connection, _SQL["add_watches"], (), _watch_columns(last_of_name.values(), now))
         new = _largest_id(connection) - before
         if new == len(rows):
             # All are new. Each took the largest id plus one, under the write lock and in their order.
@@ -49,11 +55,16 @@ class SQLiteSchedulerEngine:
         return [id_of_name[row[0]] for row in rows]
 
     def update_ingest_states(self, connection: DriverConnection, rows: Sequence[IngestRow], now: int) -> list[bool]:
-        updated = connection.executemany(_SQL["update_ingest_state"], [(*row, now) for row in rows]).rowcount
+        if set(map(_error_of, rows)) == {ABSENT}:
+            given = [(watch, cursor, etag, moment, now) for watch, cursor, etag, moment, _ in rows]
+            updated = connection.executemany(_SQL["note_success"], given).rowcount
+        else:
+            updated = connection.executemany(_SQL["update_ingest_state"], [(*row, now) for row in rows]).rowcount
         if updated == len(rows):
             return [True] * len(rows)
-        names = _json_array({row[0] for row in rows})
-        has_state = dict(connection.execute(_SQL["watches_with_states"], (names,)).fetchall())
+        has_state = dict(
+            connection.execute(_SQL["watches_with_states"], (_json_array({row[0] for row in rows}),)).fetchall()
+        )
         first = [row for row in rows if has_state.get(row[0]) == 0]
         if first:
             write_rows(connection, _SQL["insert_ingest_states"], (now,), [*zip(*first, strict=True)])
@@ -128,6 +139,13 @@ def _tick(connection: DriverConnection, now: int, request: TickRequest) -> Ticke
 def _slots_of_crons(due_crons: Iterable[tuple[str, str, int]], now: int) -> str:
     known = [cron_slots(CronExpression(cron, timezone), depth, now) for cron, timezone, depth in due_crons]
     return json.dumps([[*slots.expression, slots.next_slot, slots.recent] for slots in known])
+
+
+def _watch_columns(rows: Iterable[WatchRow], now: int) -> list[Sequence[Any]]:
+    columns: list[Sequence[Any]] = [*zip(*rows, strict=True)]
+    columns[FIRST_SLOT] = [slot or now for slot in columns[FIRST_SLOT]]
+    texts, frames = split_column(columns.pop())
+    return [*columns, texts, frames or [None] * len(texts)]
 
 
 def _read(database: Database, name: str, names: Sequence[str] | None) -> list[Any]:

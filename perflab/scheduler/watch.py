@@ -15,6 +15,11 @@ Overlap: TypeAlias = Literal["skip", "queue", "coalesce"]
 runs at most one waits, and after each slot there is a run that begins later than it.
 """
 
+LONGEST_NAME = 200
+LONGEST_CURSOR = 65_536
+SHORTEST_INTERVAL_SECONDS = 0.001
+LONGEST_INTERVAL_SECONDS = 36_525 * 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Watch:

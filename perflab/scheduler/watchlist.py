@@ -18,7 +18,6 @@ from perflab.database.values import (
 from perflab.errors import CorruptPayload, InvalidInput
 from perflab.scheduler.engine import SchedulerEngine, StoredWatch
 from perflab.scheduler.operations import (
-    LONGEST_INTERVAL_SECONDS,
     SchedulerOperation,
     SchedulerOperations,
     SchedulerSettings,
@@ -26,7 +25,7 @@ from perflab.scheduler.operations import (
 )
 from perflab.scheduler.postgresql import PostgresSchedulerEngine
 from perflab.scheduler.sqlite import SQLiteSchedulerEngine
-from perflab.scheduler.watch import IngestState, IngestStatus, Overlap, Watch, WatchStatus
+from perflab.scheduler.watch import LONGEST_INTERVAL_SECONDS, IngestState, IngestStatus, Overlap, Watch, WatchStatus
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
