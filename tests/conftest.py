@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,10 @@ settings.register_profile(
 # The same examples each time and everywhere: a test fails when the code has changed. `make explore` looks for others.
 settings.register_profile("perflab", settings.get_profile("explore"), derandomize=True, database=None)
 settings.load_profile("perflab")
+
+# What a shell without job control starts in the background ignores Ctrl-C, and so do all processes that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NOT_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 RunPython = Callable[..., "subprocess.CompletedProcess[str]"]
