@@ -11,7 +11,8 @@ from perflab.database.failures import TypedErrors
 from perflab.database.operation import DriverConnection
 from perflab.database.values import shown
 from perflab.errors import InvalidInput
-from perflab.queue.operations import QueueOperation, QueueOperations, QueueSettings
+from perflab.queue.operation import QueueOperation, QueueSettings
+from perflab.queue.operations import QueueOperations
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

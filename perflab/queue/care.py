@@ -12,7 +12,7 @@ from perflab.events import LeasesRescued
 from perflab.queue.base import AFTER_ALL, LARGEST_LIMIT, QueueBase, each
 from perflab.queue.engine import DeadRow
 from perflab.queue.job import DeadJob, JobState, QueueCounts
-from perflab.queue.operations import MOST_ATTEMPTS
+from perflab.queue.operation import MOST_ATTEMPTS
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -17,7 +17,8 @@ from perflab.queue.base import LARGEST_LIMIT, QueueBase, each
 from perflab.queue.engine import ClaimedRow, Holder
 from perflab.queue.job import Job
 from perflab.queue.leases import WorkerLease, check_worker_name
-from perflab.queue.operations import DoneItem, MarkDone, QueueOperation, QueueSettings, lease_microseconds
+from perflab.queue.operation import QueueOperation, QueueSettings
+from perflab.queue.operations import DoneItem, MarkDone, lease_microseconds
 
 logger = logging.getLogger(__name__)
 

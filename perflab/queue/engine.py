@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from perflab.database.compression import StoredPayload
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.queue.job import QueueCounts
 
+OnConflict = Literal["skip", "raise", "replace"]
+"""What becomes of a job whose key an unfinished one has."""
 EnqueueRow: TypeAlias = tuple[StoredPayload, int, int, int | None, str | None]
 """payload (bytes: compressed), priority, max_attempts, run_at (None: at once), key"""
 Lease: TypeAlias = tuple[int, int]
@@ -54,8 +56,19 @@ class QueueEngine(Protocol):
     order; of several rows for one job, the first one counts, unless stated otherwise.
     """
 
-    def enqueue(self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> Sequence[int]:
-        """The ids. A row whose key an unfinished job has, or an earlier row, gets that one's id and is not written."""
+    def enqueue(
+        self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int, *, on_conflict: OnConflict
+    ) -> Sequence[int]:
+        """The ids. Of a row whose key an unfinished job has, or another row:
+
+        - skip: that one's id; the row is not written. Of several rows, the first one is.
+        - raise: nothing is written.
+        - replace: the id of a job that waits, which becomes what the row says. A running one loses its key and its
+          further attempts, and the row is written. Of several rows, the last one counts, and they share its id.
+
+        Raises:
+            RejectedRow: a key is taken; a server may say so in an error of its own.
+        """
 
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder

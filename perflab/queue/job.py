@@ -19,7 +19,7 @@ class NewJob:
     run_at: datetime | None = None
     """Aware; not before this time. None: at once."""
     key: str | None = None
-    """At most one unfinished job of a queue has this key, 1 … 200 characters; enqueueing a second returns the first."""
+    """At most one unfinished job of a queue has it, 1 … 200 characters. What a second one does: `on_conflict`."""
     max_attempts: int = 5
     """1 … 32767 leases until an error, or an expired lease, makes the job dead."""
 
@@ -106,6 +106,11 @@ class Transition:
 TRANSITIONS = (
     Transition(None, "enqueue", JobState.READY, "run_at has come, or none was given"),
     Transition(None, "enqueue", JobState.SCHEDULED, "run_at lies ahead"),
+    Transition(JobState.SCHEDULED, "enqueue", JobState.SCHEDULED, "one with its key replaces it, for later"),
+    Transition(JobState.SCHEDULED, "enqueue", JobState.READY, "one with its key replaces it, for now"),
+    Transition(JobState.READY, "enqueue", JobState.SCHEDULED, "one with its key replaces it, for later"),
+    Transition(JobState.READY, "enqueue", JobState.READY, "one with its key replaces it, for now"),
+    Transition(JobState.RUNNING, "enqueue", JobState.RUNNING, "one with its key replaces it, and is another job"),
     Transition(JobState.SCHEDULED, "claim", JobState.READY, "run_at has come, and others go first, or it is paused"),
     Transition(JobState.SCHEDULED, "claim", JobState.RUNNING, "run_at has come, and the queue is not paused"),
     Transition(JobState.READY, "claim", JobState.RUNNING, "the queue is not paused"),

@@ -6,125 +6,33 @@ encodes its items here, the same for every engine; the engine's own file writes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from random import Random
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeAlias, TypeVar
 
-from perflab.database.compression import StoredPayload
 from perflab.database.operation import DriverConnection
 from perflab.database.values import (
     approximate_bytes,
     check_integer,
     check_number,
-    check_text,
     shown,
-    to_microseconds,
 )
 from perflab.errors import InvalidInput
-from perflab.events import Event, JobsEnqueued, JobsFinished
-from perflab.queue.backoff import Backoff
-from perflab.queue.engine import DIES, EnqueueRow, ErrorRow, Lease, QueueEngine, RetryRow
+from perflab.events import Event, JobsFinished
+from perflab.queue.engine import DIES, ErrorRow, Lease, RetryRow
+from perflab.queue.enqueue import Enqueue
 from perflab.queue.hints import Discard
 from perflab.queue.hints import Retry as RetryHint
-from perflab.queue.job import Job, NewJob
-from perflab.queue.plain_jobs import plain_jobs
+from perflab.queue.job import Job
+from perflab.queue.operation import MOST_ATTEMPTS, ROW_BYTES, QueueOperation, QueueSettings
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Subject = TypeVar("Subject")
 Parameter = TypeVar("Parameter")
 
-LOWEST_PRIORITY, HIGHEST_PRIORITY = -32_768, 32_767
-MOST_ATTEMPTS = 32_767
-LONGEST_KEY = 200
 LONGEST_LEASE_SECONDS = 366 * 86_400.0
 LONGEST_ERROR = 2_000
 """Characters of an error that are kept."""
-ROW_BYTES = 64
-"""About what a job takes besides its payload, and what an acknowledgement takes."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSettings:
-    """What the operations of one queue share."""
-
-    name: str
-    engine: QueueEngine
-    now: Callable[[], int]
-    """Microseconds since 1970."""
-    backoff: Backoff
-    rng: Random
-    encode: Callable[[Any], StoredPayload]
-    """A payload, as it is stored."""
-    keep_done: bool = False
-
-
-class QueueOperation(Generic[Item, Result]):
-    """What all of them have in common. Two operations of one queue keep their order: they share its table."""
-
-    name: str
-    tables = frozenset({"perflab_jobs"})
-
-    def __init__(self, settings: QueueSettings) -> None:
-        self._settings = settings
-        self._engine = settings.engine
-
-    def __repr__(self) -> str:
-        return f"<{self.name} of queue {self._settings.name!r}>"
-
-    def prepare(self, item: Item) -> Any:
-        raise NotImplementedError
-
-    def size_bytes(self, item: Item) -> int:  # noqa: ARG002  # some depend on it
-        return ROW_BYTES
-
-    def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> Sequence[Result]:
-        raise NotImplementedError
-
-    def event(self, items: Sequence[Item], results: Sequence[Result]) -> Event | None:  # noqa: ARG002
-        """What to tell listeners once the items are committed."""
-        return None
-
-
-class Enqueue(QueueOperation[NewJob, int]):
-    """The result is the id of the job, or of the unfinished one that has its key."""
-
-    name = "enqueue"
-
-    def prepare(self, item: NewJob) -> EnqueueRow:
-        if not isinstance(item, NewJob):
-            raise InvalidInput(f"a job to enqueue is {type(item).__name__} {shown(item, 80)}: write NewJob(payload, …)")
-        priority, max_attempts, run_at, key = item.priority, item.max_attempts, item.run_at, item.key
-        # Almost every row passes these two tests; the functions that say what is wrong cost more.
-        if type(priority) is not int or not LOWEST_PRIORITY <= priority <= HIGHEST_PRIORITY:
-            check_integer(priority, "priority", low=LOWEST_PRIORITY, high=HIGHEST_PRIORITY)
-        if type(max_attempts) is not int or not 1 <= max_attempts <= MOST_ATTEMPTS:
-            check_integer(max_attempts, "max_attempts", low=1, high=MOST_ATTEMPTS)
-        return (
-            self._settings.encode(item.payload),
-            priority,
-            max_attempts,
-            None if run_at is None else to_microseconds(run_at, "run_at"),
-            None if key is None else _check_key(key),
-        )
-
-    def prepare_plain(self, items: Sequence[NewJob]) -> Sequence[EnqueueRow] | None:
-        return plain_jobs(
-            items,
-            self._settings.encode,
-            priorities=(LOWEST_PRIORITY, HIGHEST_PRIORITY),
-            attempts=(1, MOST_ATTEMPTS),
-        )
-
-    def size_bytes(self, item: NewJob) -> int:
-        return ROW_BYTES + approximate_bytes(item.payload)
-
-    def apply(self, connection: DriverConnection, rows: Sequence[EnqueueRow]) -> Sequence[int]:
-        return self._engine.enqueue(connection, self._settings.name, rows, self._settings.now())
-
-    def event(self, items: Sequence[NewJob], results: Sequence[int]) -> Event:  # noqa: ARG002
-        return JobsEnqueued(self._settings.name, len(items))
 
 
 DoneItem: TypeAlias = Job | tuple[Job, Any]
@@ -260,7 +168,9 @@ class QueueOperations:
     """Every write of one queue. The objects stay the same, so that a batcher can tell which items go together."""
 
     def __init__(self, settings: QueueSettings) -> None:
-        self.enqueue = Enqueue(settings)
+        self.enqueue = Enqueue(settings, "skip")
+        self.enqueue_or_raise = Enqueue(settings, "raise")
+        self.enqueue_replacing = Enqueue(settings, "replace")
         self.mark_done = KeepDone(settings) if settings.keep_done else MarkDone(settings)
         self.mark_error = MarkError(settings)
         self.release = Release(settings)
@@ -311,9 +221,3 @@ def lease_of(job: Job) -> Lease:
     if not isinstance(job, Job):
         raise InvalidInput(f"a job is {type(job).__name__} {shown(job, 80)}: give a Job that claim() returned")
     return job.id, job.attempt
-
-
-def _check_key(key: str) -> str:
-    if not isinstance(key, str) or not 1 <= len(key) <= LONGEST_KEY:
-        raise InvalidInput(f"key is {shown(key, 220)}: give 1 to {LONGEST_KEY} characters, or None")
-    return check_text(key, "key")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -23,13 +23,19 @@ from perflab.queue.engine import (
     Holder,
     KeptJobs,
     Lease,
+    OnConflict,
     RetryRow,
 )
 from perflab.queue.job import QueueCounts
-from perflab.queue.row_results import Parameter, first_only, group_ids
+from perflab.queue.row_results import Parameter, first_only, group_ids, one_for_each_key
 
 _SQL = load_statements("perflab.queue", "postgresql")
 
+_WITH_KEYS: Mapping[OnConflict, str] = {
+    "skip": "enqueue_with_keys",
+    "raise": "enqueue_or_raise",
+    "replace": "enqueue_replacing",
+}
 _claim_order = itemgetter(0, 1, 2)
 
 
@@ -45,9 +51,11 @@ class PostgresQueueEngine:
     of its jobs; and calls that stand together in a transaction of the caller's or in a batch of mixed operations.
     """
 
-    def enqueue(self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> Sequence[int]:
+    def enqueue(
+        self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int, *, on_conflict: OnConflict
+    ) -> Sequence[int]:
         if any(row[4] is not None for row in rows):
-            return _enqueue_with_keys(connection, queue, rows, now)
+            return _enqueue_with_keys(connection, queue, rows, now, on_conflict)
         cursor = connection.execute(_SQL["enqueue"], {"queue": queue, "now": now, **_columns(rows, now)})
 
         def ids() -> Sequence[int]:
@@ -251,18 +259,14 @@ def _columns(rows: Sequence[EnqueueRow], now: int) -> dict[str, TextArray | Inte
     }
 
 
-def _enqueue_with_keys(connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> Sequence[int]:
-    """Send the first row of each key, and give its id to all."""
-    position_of_key: dict[str, int] = {}
-    positions: list[int] = []
-    new: list[EnqueueRow] = []
-    for row in rows:
-        key = row[4]
-        position = len(new) if key is None else position_of_key.setdefault(key, len(new))
-        if position == len(new):
-            new.append(row)
-        positions.append(position)
-    cursor = connection.execute(_SQL["enqueue_with_keys"], {"queue": queue, "now": now, **_columns(new, now)})
+def _enqueue_with_keys(
+    connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int, on_conflict: OnConflict
+) -> Sequence[int]:
+    distinct, positions = one_for_each_key(rows, on_conflict)
+    parameters = {"queue": queue, "now": now, **_columns(distinct, now)}
+    if on_conflict == "replace":
+        connection.execute(_SQL["free_keys"], parameters)
+    cursor = connection.execute(_SQL[_WITH_KEYS[on_conflict]], parameters)
 
     def read() -> list[int]:
         ids = [job_id for _, job_id in sorted(cursor.fetchall())]

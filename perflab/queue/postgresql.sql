@@ -86,6 +86,106 @@ answer AS (
 /* ledger: position, id */
 SELECT position, id FROM answer
 
+-- name: enqueue_or_raise
+-- The same where the unique index is to refuse a key that is taken.
+WITH wanted AS MATERIALIZED (
+    SELECT nextval('perflab_jobs_id_seq') AS id, new.*
+    FROM unnest(
+        %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[], %(keys)b::text[],
+        %(frames)b::bytea[]
+    ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, key, payload_zstd, position)
+    ORDER BY position
+),
+written AS (
+    INSERT INTO perflab_jobs
+        (id, queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
+    SELECT
+        id,
+        %(queue)s::text,
+        priority,
+        run_at,
+        CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
+        max_attempts,
+        key,
+        payload::json,
+        payload_zstd,
+        %(now)s::int8
+    FROM wanted
+    ORDER BY key COLLATE "C"
+),
+answer AS (SELECT position, id FROM wanted)
+/* ledger: position, id */
+SELECT position, id FROM answer
+
+-- name: free_keys
+-- Before enqueue_replacing, in the same transaction: locks what holds a key, so that no claim takes it meanwhile. What is
+-- running goes on without its key, and is not tried again if it fails.
+WITH held AS MATERIALIZED (
+    SELECT id, state
+    FROM perflab_jobs
+    WHERE id = ANY(ARRAY(
+            SELECT holder.id
+            FROM unnest(%(keys)b::text[]) AS given (key)
+            CROSS JOIN LATERAL (
+                SELECT id
+                FROM perflab_jobs
+                WHERE queue = %(queue)s::text AND perflab_jobs.key = given.key AND state <> 'dead'
+                LIMIT 1
+            ) AS holder
+        ))
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE perflab_jobs
+SET key = NULL, max_attempts = attempt
+WHERE id = ANY(ARRAY(SELECT id FROM held WHERE state = 'running'))
+
+-- name: enqueue_replacing
+-- The attempts so far are kept, because a number that came again would make an old acknowledgement fit. A job that came and
+-- was claimed since the keys were freed is refused by the constraint on states, whose message quotes what to do.
+WITH wanted AS MATERIALIZED (
+    SELECT nextval('perflab_jobs_id_seq') AS id, new.*
+    FROM unnest(
+        %(payloads)b::text[], %(priorities)b::int8[], %(max_attempts)b::int8[], %(run_at)b::int8[], %(keys)b::text[],
+        %(frames)b::bytea[]
+    ) WITH ORDINALITY AS new (payload, priority, max_attempts, run_at, key, payload_zstd, position)
+    ORDER BY position
+),
+written AS (
+    INSERT INTO perflab_jobs AS stored
+        (id, queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
+    SELECT
+        id,
+        %(queue)s::text,
+        priority,
+        run_at,
+        CASE WHEN run_at > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
+        max_attempts,
+        key,
+        payload::json,
+        payload_zstd,
+        %(now)s::int8
+    FROM wanted
+    ORDER BY key COLLATE "C"
+    ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO UPDATE
+    SET priority = excluded.priority,
+        run_at = excluded.run_at,
+        state = CASE WHEN stored.state = 'running' THEN 'claimed just now: enqueue it again' ELSE excluded.state END,
+        max_attempts = least(stored.attempt + excluded.max_attempts, 32767),
+        payload = excluded.payload,
+        payload_zstd = excluded.payload_zstd,
+        last_error = NULL,
+        enqueued_at = excluded.enqueued_at
+    RETURNING id, key
+),
+answer AS (
+    SELECT wanted.position, coalesce(written.id, wanted.id) AS id
+    FROM wanted
+    LEFT JOIN written ON written.key = wanted.key
+)
+/* ledger: position, id */
+SELECT position, id FROM answer
+
 -- name: promote
 -- Scheduled jobs whose time has come. Their own index keeps a million future ones out of the way of a claim.
 UPDATE perflab_jobs

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from random import Random
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, get_args, overload
 
+from perflab.batching.limits import check_choice
 from perflab.database.compression import make_encoder
 from perflab.database.database import Database
 from perflab.database.values import check_identifier, to_microseconds
@@ -17,10 +18,12 @@ from perflab.queue.base import each
 from perflab.queue.care import QueueCare
 from perflab.queue.claims import QueueClaims
 from perflab.queue.done import QueueDone
-from perflab.queue.engine import QueueEngine
+from perflab.queue.engine import OnConflict, QueueEngine
+from perflab.queue.enqueue import Enqueue
 from perflab.queue.job import Job, NewJob
 from perflab.queue.leases import QueueLeases
-from perflab.queue.operations import DoneItem, QueueOperation, QueueSettings
+from perflab.queue.operation import QueueOperation, QueueSettings
+from perflab.queue.operations import DoneItem
 from perflab.queue.postgresql import PostgresQueueEngine
 from perflab.queue.sqlite import SQLiteQueueEngine
 
@@ -138,33 +141,41 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         run_at: datetime | None = None,
         key: str | None = None,
         max_attempts: int = 5,
+        on_conflict: OnConflict = "skip",
     ) -> Id:
-        """Put one job in; the arguments are the fields of `NewJob`.
+        """Put one job in; the arguments are the fields of `NewJob`, and `on_conflict` as in `bulk_enqueue`.
 
         Returns:
-            Its id, or that of the unfinished job that has its key; a future of it with `batching`.
+            Its id; a future of it with `batching`.
 
         Raises:
             InvalidInput: a field is refused.
         """
         job = NewJob(payload, priority, run_at, key, max_attempts)
-        return cast("Id", self._write_one(self.operations.enqueue, job))
+        return cast("Id", self._write_one(self._enqueueing(on_conflict), job))
 
-    def bulk_enqueue(self, jobs: Iterable[NewJob], *, connection: Connection | None = None) -> list[int]:
+    def bulk_enqueue(
+        self, jobs: Iterable[NewJob], *, on_conflict: OnConflict = "skip", connection: Connection | None = None
+    ) -> list[int]:
         """Put many jobs in, all or none.
 
         Args:
             jobs: in the order in which jobs of equal priority and time shall go.
+            on_conflict: what becomes of one whose key an unfinished job has. "skip": it is not written. "raise": none
+                is. "replace": a job that waits becomes this one, and keeps its id; one that runs goes on without its
+                key, is not tried again if it fails, and this one is written. Of several with one key, "skip" takes the
+                first, "replace" the last, and "raise" none.
             connection: a SQLAlchemy connection in a transaction of yours: the jobs exist if you commit. Listeners are
                 told at once.
 
         Returns:
-            The id of each; for one whose key an unfinished job has, that job's.
+            The id of each job, or of the one that has its key.
 
         Raises:
             InvalidInput: a job is refused; none is in.
+            RejectedRow: a key is taken, and it was to be raised; none is in.
         """
-        return self._write(self.operations.enqueue, jobs, connection=connection)
+        return self._write(self._enqueueing(on_conflict), jobs, connection=connection)
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
@@ -221,6 +232,13 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         return None if self._batching is None else self._batching.metrics()
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _enqueueing(self, on_conflict: OnConflict) -> Enqueue:
+        check_choice(on_conflict, "on_conflict", get_args(OnConflict))
+        operations = self.operations
+        if on_conflict == "skip":
+            return operations.enqueue
+        return operations.enqueue_or_raise if on_conflict == "raise" else operations.enqueue_replacing
 
     def _write_one(self, operation: QueueOperation[Item, Result], item: Item) -> Result | Future[Result]:
         if self._batching is None:

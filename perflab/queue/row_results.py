@@ -6,6 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+from perflab.errors import RejectedRow
+from perflab.queue.engine import EnqueueRow, OnConflict
+
 Parameter = TypeVar("Parameter")
 
 
@@ -15,6 +18,32 @@ def group_ids(rows: Iterable[tuple[int, Parameter]]) -> dict[Parameter, list[int
     for job_id, parameter in rows:
         ids[parameter].append(job_id)
     return ids
+
+
+def one_for_each_key(rows: Sequence[EnqueueRow], on_conflict: OnConflict) -> tuple[list[EnqueueRow], list[int]]:
+    """The rows without those that another one stands for, and the position in them of each row's own or that one.
+
+    Raises:
+        RejectedRow: a key comes twice, and may not.
+    """
+    position_of_key: dict[str, int] = {}
+    positions: list[int] = []
+    distinct: list[EnqueueRow] = []
+    for row in rows:
+        key = row[4]
+        position = len(distinct) if key is None else position_of_key.setdefault(key, len(distinct))
+        if position == len(distinct):
+            distinct.append(row)
+        elif on_conflict == "raise":
+            raise key_taken(key, "another job of the same call")
+        elif on_conflict == "replace":
+            distinct[position] = row
+        positions.append(position)
+    return distinct, positions
+
+
+def key_taken(key: str | None, holder: str) -> RejectedRow:
+    return RejectedRow(f"the key {key!r} belongs to {holder}: give another one, or say on_conflict='skip' or 'replace'")
 
 
 def first_only(rows: Sequence[Any], changed: set[Any]) -> list[bool]:

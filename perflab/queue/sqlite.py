@@ -23,10 +23,11 @@ from perflab.queue.engine import (
     Holder,
     KeptJobs,
     Lease,
+    OnConflict,
     RetryRow,
 )
 from perflab.queue.job import QueueCounts
-from perflab.queue.row_results import first_only, group_ids
+from perflab.queue.row_results import first_only, group_ids, key_taken, one_for_each_key
 
 _SQL = load_statements("perflab.queue", "sqlite")
 
@@ -34,31 +35,27 @@ _SQL = load_statements("perflab.queue", "sqlite")
 class SQLiteQueueEngine:
     """The statements of `sqlite.sql`, with their parameters and results."""
 
-    def enqueue(self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> list[int]:
+    def enqueue(
+        self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int, *, on_conflict: OnConflict
+    ) -> list[int]:
         keys = {key for *_, key in rows if key is not None}
         if not keys:
             return list(_insert(connection, queue, rows, now))
+        distinct, positions = one_for_each_key(rows, on_conflict)
         # Nobody else writes before this transaction ends, so what is looked up here still holds at the INSERT.
-        id_of_key: dict[str, int | None] = dict(
-            connection.execute(_SQL["held_keys"], (queue, json.dumps(list(keys), ensure_ascii=False))).fetchall()
-        )
-        new: list[EnqueueRow] = []
-        for row in rows:
-            key = row[4]
-            if key is None or key not in id_of_key:
-                new.append(row)
-            if key is not None:
-                id_of_key.setdefault(key)
-        new_ids = iter(_insert(connection, queue, new, now))
-        ids: list[int] = []
-        for *_, key in rows:
-            job_id = None if key is None else id_of_key[key]
-            if job_id is None:
-                job_id = next(new_ids)
-                if key is not None:
-                    id_of_key[key] = job_id
-            ids.append(job_id)
-        return ids
+        wanted = (queue, json.dumps(list(keys), ensure_ascii=False))
+        holders = {key: (job_id, state) for key, job_id, state in connection.execute(_SQL["held_keys"], wanted)}
+        if holders and on_conflict == "raise":
+            key, (job_id, state) = next(iter(holders.items()))
+            raise key_taken(key, f"the {state} job {job_id}")
+        if on_conflict == "replace":
+            running = [job_id for job_id, state in holders.values() if state == "running"]
+            connection.execute(_SQL["free_keys"], (_json_array(running),))
+            holders = {key: holder for key, holder in holders.items() if holder[1] != "running"}
+            _replace(connection, [(row, holders[row[4]][0]) for row in distinct if row[4] in holders], now)
+        new_ids = iter(_insert(connection, queue, [row for row in distinct if row[4] not in holders], now))
+        ids = [holders[row[4]][0] if row[4] in holders else next(new_ids) for row in distinct]
+        return [ids[position] for position in positions]
 
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder
@@ -185,13 +182,25 @@ def _insert(connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow]
     """
     if not rows:
         return ()
+    columns = _columns(rows, now)
+    last_id = write_rows(connection, _SQL["enqueue"], (queue, now), columns).last_id
+    return range(last_id - len(rows) + 1, last_id + 1)
+
+
+def _columns(rows: Sequence[EnqueueRow], now: int) -> tuple[Sequence[Any], ...]:
     payloads, priorities, max_attempts, run_at, keys = zip(*rows, strict=True)
     moments = [now if moment is None else moment for moment in run_at]
     states = ["ready" if moment <= now else "scheduled" for moment in moments]
     texts, frames = split_column(payloads)
-    columns = (texts, frames or [None] * len(rows), priorities, max_attempts, moments, keys, states)
-    last_id = write_rows(connection, _SQL["enqueue"], (queue, now), columns).last_id
-    return range(last_id - len(rows) + 1, last_id + 1)
+    return texts, frames or [None] * len(rows), priorities, max_attempts, moments, keys, states
+
+
+def _replace(connection: DriverConnection, replacements: Sequence[tuple[EnqueueRow, int]], now: int) -> None:
+    """Let jobs that wait become what the rows say."""
+    if replacements:
+        rows, ids = zip(*replacements, strict=True)
+        columns = (*_columns(rows, now), [now] * len(ids), ids)
+        connection.executemany(_SQL["replace"], [*zip(*columns, strict=True)])
 
 
 def _claim_order(row: ClaimedRow) -> tuple[int, int, int]:

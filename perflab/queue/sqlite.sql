@@ -3,7 +3,7 @@
 
 -- name: held_keys
 -- Unfinished jobs that hold one of these keys. CROSS JOIN keeps the order: each key is looked up in the partial index.
-SELECT perflab_jobs.key, perflab_jobs.id
+SELECT perflab_jobs.key, perflab_jobs.id, state
 FROM json_each(?2) AS wanted
 CROSS JOIN perflab_jobs ON queue = ?1 AND perflab_jobs.key = wanted.value AND state <> 'dead'
 
@@ -13,6 +13,24 @@ CROSS JOIN perflab_jobs ON queue = ?1 AND perflab_jobs.key = wanted.value AND st
 -- job instead of 2.2.)
 INSERT OR FAIL INTO perflab_jobs (queue, enqueued_at, payload, payload_zstd, priority, max_attempts, run_at, key, state)
 VALUES (?1, ?2, ?, ?, ?, ?, ?, ?, ?)
+
+-- name: free_keys
+-- Running jobs that are to be replaced: they go on without their key, and are not tried again if they fail.
+UPDATE perflab_jobs SET key = NULL, max_attempts = attempt WHERE id IN (SELECT value FROM json_each(?1))
+
+-- name: replace
+-- The attempts so far are kept, because a number that came again would make an old acknowledgement fit.
+UPDATE perflab_jobs
+SET payload = ?1,
+    payload_zstd = ?2,
+    priority = ?3,
+    max_attempts = min(attempt + ?4, 32767),
+    run_at = ?5,
+    key = ?6,
+    state = ?7,
+    enqueued_at = ?8,
+    last_error = NULL
+WHERE id = ?9
 
 -- name: promote
 -- Scheduled jobs whose time has come. Their own index keeps a million future ones out of the way of a claim.

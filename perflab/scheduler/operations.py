@@ -25,7 +25,8 @@ from perflab.database.values import (
     to_microseconds,
 )
 from perflab.errors import InvalidInput
-from perflab.queue.operations import HIGHEST_PRIORITY, LOWEST_PRIORITY, describe_error
+from perflab.queue.enqueue import HIGHEST_PRIORITY, LOWEST_PRIORITY
+from perflab.queue.operations import describe_error
 from perflab.scheduler.cron import find_timezone, next_slot
 from perflab.scheduler.engine import ABSENT, Absent, IngestRow, SchedulerEngine, WatchRow
 from perflab.scheduler.plain_items import plain_states, plain_watches

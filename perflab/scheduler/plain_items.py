@@ -17,7 +17,7 @@ from typing import Any
 from perflab.database.compression import StoredPayload
 from perflab.database.plain_payloads import encode_all
 from perflab.database.values import EPOCH, MICROSECOND, plain_texts
-from perflab.queue.operations import HIGHEST_PRIORITY, LOWEST_PRIORITY
+from perflab.queue.enqueue import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from perflab.scheduler.engine import ABSENT, IngestRow, WatchRow
 from perflab.scheduler.watch import (
     LONGEST_CURSOR,

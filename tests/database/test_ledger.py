@@ -66,6 +66,12 @@ ACTS: dict[str, Callable[[PriorityQueue[int, bool], Scheduler, list[Any]], Any]]
     "enqueue with keys": lambda queue, _, __: queue.bulk_enqueue(
         NewJob(key, key=key) for key in ("b", None, "a", "b", "held")
     ),
+    "enqueue or raise": lambda queue, _, __: queue.bulk_enqueue(
+        (NewJob(key, key=key) for key in ("b", None, "a")), on_conflict="raise"
+    ),
+    "enqueue and replace": lambda queue, _, __: queue.bulk_enqueue(
+        (NewJob(key, key=key) for key in ("b", None, "a", "b", "held")), on_conflict="replace"
+    ),
     "mark_done": lambda queue, _, jobs: queue.mark_done_bulk([*jobs, jobs[0]]),
     "mark_done of one attempt": lambda queue, _, jobs: queue.mark_done_bulk(jobs[:2]),
     "mark_done and keep": lambda queue, _, jobs: PriorityQueue(queue.db, keep_done=True).mark_done_bulk(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from perflab.database.database import Database
 from perflab.database.operation import PLAIN_FROM, prepare_all
+from perflab.queue.enqueue import Enqueue
 from perflab.queue.job import NewJob
-from perflab.queue.operations import Enqueue
 from perflab.queue.queue import PriorityQueue
 from tests.plain import outcome
 

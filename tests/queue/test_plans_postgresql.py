@@ -43,6 +43,7 @@ PARAMETERS = {
 BY_ID = ("perflab_jobs_pkey", "(id = ANY (")
 EXPECTED: dict[str, tuple[str, str]] = {
     "enqueue_with_keys": ("perflab_jobs_key", "((queue = 'q'::text) AND (key = new.key))"),
+    "free_keys": ("perflab_jobs_key", "((queue = 'q'::text) AND (key = given.key))"),
     "promote": ("perflab_jobs_scheduled", "((queue = 'q'::text) AND (run_at <= '9'::bigint))"),
     "claim": ("perflab_jobs_ready", "(queue = 'q'::text)"),
     "lock": BY_ID,
@@ -78,7 +79,7 @@ OF_FINISHED_JOBS = {
 SMALL_TABLES = {"perflab_queues", "perflab_workers"}
 INDEXES_OF_SMALL_TABLES = {"perflab_queues_pkey", "perflab_workers_pkey"}
 WITHOUT_JOBS = {
-    *("enqueue", "pause", "resume", "paused_at", "counts"),
+    *("enqueue", "enqueue_or_raise", "enqueue_replacing", "pause", "resume", "paused_at", "counts"),
     *OF_FINISHED_JOBS,
     *("open_lease", "renew_lease", "close_lease", "give_up_workers"),
 }

@@ -12,6 +12,8 @@ STATEMENTS = load_statements("perflab.queue", "sqlite")
 BY_ID = "SEARCH perflab_jobs USING INTEGER PRIMARY KEY (rowid=?)"
 EXPECTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "held_keys": (("q", '["a"]'), "SEARCH perflab_jobs USING INDEX perflab_jobs_key (queue=? AND key=?)"),
+    "free_keys": (("[1]",), BY_ID),
+    "replace": (("1", None, 0, 5, 9, "k", "ready", 9, 1), BY_ID),
     "promote": (("q", 9, 9), "perflab_jobs_scheduled (queue=? AND run_at<?)"),
     "claim": (("q", 9, 9, "w", 1, 9), "perflab_jobs_ready (queue=?)"),
     "mark_done": (("[1]", 1), BY_ID),

@@ -296,3 +296,25 @@ def test_a_retry_whose_key_is_just_being_taken_is_refused_as_a_whole_and_goes_th
         assert queue.retry(ids) == [True, False]
     else:
         assert answer.result(A_MINUTE) == [True, True]
+
+
+def test_a_replacement_waits_for_a_claim_and_lets_what_it_took_run(
+    queue: Queue, in_thread: Callable[..., Future[Any]]
+) -> None:
+    old = queue.enqueue("old", key="k")
+    with queue.db.transaction() as claim:
+        claim.exec_driver_sql("UPDATE perflab_jobs SET state = 'running', attempt = 1, lease_until = 0")
+        replacing = in_thread(queue.enqueue, "new", key="k", on_conflict="replace")
+        wait_until_somebody_waits(queue.db)
+    new = replacing.result(A_MINUTE)
+    assert new != old
+    rows = queue.db.fetch("SELECT id, state, key, max_attempts FROM perflab_jobs ORDER BY id")
+    assert rows == [(old, "running", None, 1), (new, "ready", "k", 5)]
+
+
+def test_a_claim_passes_over_what_is_being_replaced(queue: Queue) -> None:
+    queue.bulk_enqueue([NewJob("old", key="k"), NewJob("other", 1)])
+    with queue.db.transaction() as connection:
+        queue.bulk_enqueue([NewJob("new", key="k")], on_conflict="replace", connection=connection)
+        assert [job.payload for job in queue.claim()] == ["other"]
+    assert [job.payload for job in queue.claim()] == ["new"]

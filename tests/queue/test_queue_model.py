@@ -10,7 +10,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import settings
@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from perflab.database.database import Database
+from perflab.errors import RejectedRow
 from perflab.queue.backoff import Backoff
+from perflab.queue.engine import OnConflict
 from perflab.queue.job import TRANSITIONS, Job, JobState, NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
 from tests.postgres_databases import PostgresDatabases
@@ -112,24 +114,42 @@ class QueueMachine(RuleBasedStateMachine):
                 st.integers(1, 3),
             ),
             max_size=4,
-        )
+        ),
+        on_conflict=st.sampled_from(get_args(OnConflict)),
     )
-    def enqueue(self, jobs: list[tuple[int, int | None, str | None, int]]) -> None:
-        new, expected = [], []
-        next_id = self.largest_id
+    def enqueue(self, jobs: list[tuple[int, int | None, str | None, int]], on_conflict: OnConflict) -> None:
+        new = []
         for priority, delay, key, max_attempts in jobs:
             self.payloads += 1
             run_at = None if delay is None else START + timedelta(seconds=self.now + delay)
             new.append(NewJob(self.payloads, priority, run_at, key, max_attempts))
-            job_id = self.key_holder(key)
-            if job_id is None:
-                job_id = next_id = next_id + 1
-                state = JobState.SCHEDULED if delay and delay > 0 else JobState.READY
-                row = Row(self.payloads, priority, self.now + (delay or 0), state, 0, max_attempts, None, key)
-                self.move("enqueue", job_id, row)
-            expected.append(job_id)
-        self.largest_id = next_id
-        assert self.queue.bulk_enqueue(new) == expected
+        keys = [job.key for job in new if job.key is not None]
+        if on_conflict == "raise" and (len(set(keys)) < len(keys) or any(map(self.key_holder, keys))):
+            with pytest.raises(RejectedRow):
+                self.queue.bulk_enqueue(new, on_conflict=on_conflict)
+            return
+        ids = self.queue.bulk_enqueue(new, on_conflict=on_conflict)
+        earlier, first_new = set(self.rows), self.largest_id + 1
+        for job, job_id in zip(new, ids, strict=True):
+            holder = self.key_holder(job.key)
+            if holder is not None and on_conflict == "replace" and self.rows[holder].state is JobState.RUNNING:
+                running = self.rows[holder]
+                self.move("enqueue", holder, replace(running, key=None, max_attempts=running.attempt))
+                holder = None
+            assert job_id == holder if holder else job_id not in earlier
+            if holder is None or on_conflict == "replace":
+                attempt = self.rows[holder].attempt if holder else 0
+                self.move("enqueue", job_id, self.waiting(job, attempt))
+            self.largest_id = max(self.largest_id, job_id)
+        # Those that are new follow one another in the order of the rows, later than any before.
+        written = [job_id for job_id in dict.fromkeys(ids) if job_id not in earlier]
+        assert written == sorted(written)
+        assert not written or written[0] >= first_new
+
+    def waiting(self, job: NewJob, attempt: int) -> Row:
+        run_at = self.now if job.run_at is None else (job.run_at - START).total_seconds()
+        state = JobState.SCHEDULED if run_at > self.now else JobState.READY
+        return Row(job.payload, job.priority, run_at, state, attempt, attempt + job.max_attempts, None, job.key)
 
     @rule(limit=st.integers(1, 4), lease=LEASE_SECONDS)
     def claim(self, limit: int, lease: int) -> None:
