@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from perflab.queue.queue import PriorityQueue
     from perflab.queue.worker import Worker, WorkerReport
     from perflab.scheduler.scheduler import Scheduler
-    from perflab.scheduler.watch import IngestState, TickReport, Watch
+    from perflab.scheduler.watch import FinishedIngest, IngestState, TickReport, Watch
 
 _HOME = {
     "AimdSizing": "perflab.batching.sizing.aimd",
@@ -71,6 +71,7 @@ _HOME = {
     "DoneJob": "perflab.queue.job",
     "DrainReport": "perflab.batching.drain_report",
     "DueSoon": "perflab.cache.predictors",
+    "FinishedIngest": "perflab.scheduler.watch",
     "FixedSizing": "perflab.batching.sizing.fixed",
     "Fleet": "perflab.batching.fleet.fleet",
     "FleetMember": "perflab.batching.fleet.member",
@@ -123,6 +124,7 @@ __all__ = [
     "DoneJob",
     "DrainReport",
     "DueSoon",
+    "FinishedIngest",
     "FixedSizing",
     "Fleet",
     "FleetMember",

@@ -26,6 +26,7 @@ NAMES = [
     "DoneJob",
     "DrainReport",
     "DueSoon",
+    "FinishedIngest",
     "FixedSizing",
     "Fleet",
     "FleetMember",

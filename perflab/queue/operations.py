@@ -105,7 +105,7 @@ class MarkError(QueueOperation[tuple[Job, BaseException | str], bool]):
     def apply(self, connection: DriverConnection, rows: Sequence[ErrorRow]) -> Sequence[bool]:
         return self._engine.mark_error(connection, rows, self._settings.now())
 
-    def event(self, items: Sequence[tuple[Job, BaseException | str]], results: Sequence[bool]) -> Event:
+    def event(self, items: Sequence[tuple[Job, BaseException | str]], results: Sequence[bool]) -> JobsFinished:
         accepted = [item for item, accepted in zip(items, results, strict=True) if accepted]
         dead = sum(job.attempt >= job.max_attempts or isinstance(error, Discard) for job, error in accepted)
         return JobsFinished(

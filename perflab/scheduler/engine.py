@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
 from perflab.database.compression import StoredPayload
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
+from perflab.queue.engine import Lease
 from perflab.scheduler.tick import Ticked, TickRequest
 from perflab.scheduler.watch import Overlap
 
@@ -50,6 +51,12 @@ class SchedulerEngine(Protocol):
 
     def enable_watches(self, connection: DriverConnection, names: Sequence[str], *, enabled: bool) -> Sequence[bool]:
         """Pause or resume watches. False: no such watch."""
+
+    def hold_jobs(self, connection: DriverConnection, leases: Sequence[Lease]) -> Collection[Lease]:
+        """Lock the jobs of leases until the transaction ends; those leases that are held.
+
+        Where the connection does not answer at once: all of them, or the transaction fails as for a bad row.
+        """
 
     def tick(self, database: Database, now: Callable[[], int], request: TickRequest) -> Ticked:
         """Take the due watches, the oldest slots first and no more than the limit, and move each on to its first slot

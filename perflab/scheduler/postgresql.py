@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -12,6 +12,7 @@ from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
+from perflab.queue.engine import Lease
 from perflab.scheduler.cron_slots import CronSlots, KnownCrons
 from perflab.scheduler.engine import JOB_ATTEMPTS, IngestRow, StoredIngestState, StoredWatch, WatchRow
 from perflab.scheduler.ingest_fold import NetIngest, fold_ingest_rows
@@ -74,6 +75,13 @@ class PostgresSchedulerEngine:
             return [name in found for name in names]
 
         return Deferred(known)
+
+    def hold_jobs(self, connection: DriverConnection, leases: Sequence[Lease]) -> Collection[Lease]:
+        ids, attempts = zip(*leases, strict=True)
+        if connection.answers_at_once:
+            return set(connection.execute(_SQL["hold_jobs"], {"ids": IntegerArray(ids)}).fetchall())
+        connection.execute(_SQL["hold_all_jobs"], {"ids": IntegerArray(ids), "attempts": IntegerArray(attempts)})
+        return leases
 
     def tick(self, database: Database, now: Callable[[], int], request: TickRequest) -> Ticked:
         """One statement, one transaction, one round trip."""

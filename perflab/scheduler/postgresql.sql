@@ -147,6 +147,26 @@ answer AS (
 /* ledger: name */
 SELECT name FROM answer
 
+-- name: hold_jobs
+SELECT id, attempt
+FROM perflab_jobs
+WHERE id = ANY(%(ids)b::int8[]) AND state || '' = 'running'
+ORDER BY id
+FOR UPDATE
+
+-- name: hold_all_jobs
+-- The same where nobody reads the answer before the rest of the transaction is sent: a text that is no number ends it.
+WITH held AS MATERIALIZED (
+    SELECT id, attempt
+    FROM perflab_jobs
+    WHERE id = ANY(%(ids)b::int8[]) AND state || '' = 'running'
+    ORDER BY id
+    FOR UPDATE
+)
+SELECT CASE WHEN count(held.id) < count(*) THEN (count(*) - count(held.id) || ' leases are lost')::int4 END
+FROM unnest(%(ids)b::int8[], %(attempts)b::int8[]) AS given (id, attempt)
+LEFT JOIN held ON held.id = given.id AND held.attempt = given.attempt
+
 -- name: tick
 -- Everything, in one statement and one transaction. Watches that somebody else holds are skipped, so that a tick does not
 -- wait for a watch: another tick takes those, or the next one does. (The server may wait all the same for one that an

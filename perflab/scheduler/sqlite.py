@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.database.sqlite_rows import write_rows
 from perflab.database.statements import load_statements
+from perflab.queue.engine import Lease
 from perflab.scheduler.cron_slots import CronExpression, cron_slots
 from perflab.scheduler.engine import ABSENT, JOB_ATTEMPTS, IngestRow, StoredIngestState, StoredWatch, WatchRow
 from perflab.scheduler.tick import Ticked, TickRequest
@@ -82,6 +83,11 @@ class SQLiteSchedulerEngine:
         rows = connection.execute(_SQL["enable_watches"], (_json_array(names), int(enabled)))
         known = {name for (name,) in rows}
         return [name in known for name in names]
+
+    def hold_jobs(self, connection: DriverConnection, leases: Sequence[Lease]) -> Collection[Lease]:
+        """Nobody else can take one away before this transaction ends."""
+        ids = json.dumps([job_id for job_id, _ in leases])
+        return set(connection.execute(_SQL["held_jobs"], (ids,)).fetchall())
 
     def tick(self, database: Database, now: Callable[[], int], request: TickRequest) -> Ticked:
         """One transaction, which keeps other ticks out from its first statement on."""

@@ -84,6 +84,9 @@ DELETE FROM perflab_watches WHERE name IN (SELECT value FROM json_each(?1)) RETU
 -- name: enable_watches
 UPDATE perflab_watches SET enabled = ?2 WHERE name IN (SELECT value FROM json_each(?1)) RETURNING name
 
+-- name: held_jobs
+SELECT id, attempt FROM perflab_jobs WHERE id IN (SELECT value FROM json_each(?1)) AND +state = 'running'
+
 -- name: due
 -- The partial index of enabled watches has this order, with the id as its last column: nothing is sorted, and no
 -- watch that is not due is read.

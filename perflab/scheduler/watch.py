@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
+
+from perflab.queue.job import Job, NewJob
 
 Overlap: TypeAlias = Literal["skip", "queue", "coalesce"]
 """What becomes of a slot that comes while a job of its watch is unfinished.
@@ -80,6 +83,21 @@ class IngestState:
     """Aware, after 1970; None: now. Only for a success."""
     error: BaseException | str | None = None
     """Its type and message, or the text, are kept (2,000 characters). None: a success."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedIngest:
+    """All that an ingest leaves behind, to be written together."""
+
+    job: Job
+    """As claimed. It is done, or failed if the state has an error."""
+    state: IngestState
+    watch: Watch | None = None
+    """New settings of its watch, such as another interval, or `enabled=False` because its source is gone."""
+    jobs: Sequence[NewJob] = ()
+    """What follows, in the queue of the job."""
+    result: Any = None
+    """For a queue that keeps finished jobs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from perflab.database.values import (
 )
 from perflab.errors import CorruptPayload, InvalidInput
 from perflab.scheduler.engine import SchedulerEngine, StoredWatch
+from perflab.scheduler.finish_ingest import FinishIngest, finish_ingests
 from perflab.scheduler.operations import (
     SchedulerOperation,
     SchedulerOperations,
@@ -25,10 +26,20 @@ from perflab.scheduler.operations import (
 )
 from perflab.scheduler.postgresql import PostgresSchedulerEngine
 from perflab.scheduler.sqlite import SQLiteSchedulerEngine
-from perflab.scheduler.watch import LONGEST_INTERVAL_SECONDS, IngestState, IngestStatus, Overlap, Watch, WatchStatus
+from perflab.scheduler.watch import (
+    LONGEST_INTERVAL_SECONDS,
+    FinishedIngest,
+    IngestState,
+    IngestStatus,
+    Overlap,
+    Watch,
+    WatchStatus,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from perflab.queue.queue import PriorityQueue
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -44,9 +55,8 @@ class Watchlist:
         self.queue_name = queue_name
         self._clock = now
         self._engine = _engine_for(db)
-        self.operations = SchedulerOperations(
-            SchedulerSettings(queue_name, self._engine, self._now, make_encoder(db.compression))
-        )
+        self._settings = SchedulerSettings(queue_name, self._engine, self._now, make_encoder(db.compression))
+        self.operations = SchedulerOperations(self._settings)
 
     # -- watches -------------------------------------------------------------------------------------------------------
 
@@ -143,7 +153,8 @@ class Watchlist:
     def update_ingest_states_bulk(
         self, states: Iterable[IngestState], *, connection: Connection | None = None
     ) -> list[bool]:
-        """Note successes and errors, in order.
+        """Note successes and errors, in order. Of two callers, the one that writes last has the last word; where that
+        may be a worker that has lost its job, use `finish_ingests`.
 
         A success sets `last_success_at`, clears `last_error` and ends the count of failures; an error sets
         `last_error` and adds one to the count. Both move the cursor and the etag where one is given.
@@ -160,6 +171,34 @@ class Watchlist:
             InvalidInput: a state is refused; none is written.
         """
         return self._write(self.operations.update_ingest_state, states, connection)
+
+    def finish_ingests(
+        self,
+        queue: PriorityQueue[Any, Any],
+        ingests: Iterable[FinishedIngest],
+        *,
+        connection: Connection | None = None,
+    ) -> list[bool]:
+        """Write all that ingests leave behind in one transaction: their states, their watches, their jobs, and the jobs
+        that follow. On PostgreSQL that is one round trip, or a few if leases are lost.
+
+        An ingest whose job was given to somebody else meanwhile is refused whole, so that a worker that was thought
+        dead never moves a cursor back, and nothing of it is written twice.
+
+        Args:
+            queue: whose jobs they are; it says how long a failed one waits.
+            ingests: several may be of one watch.
+            connection: a SQLAlchemy connection in a transaction of yours: for the rows that were ingested.
+
+        Returns:
+            For each, in input order: True, or False if the lease of its job is lost (or an earlier one has the same
+            job). What is said of a watch that has been removed is dropped, unless `watch` adds it again.
+
+        Raises:
+            InvalidInput: an ingest is refused; none is written.
+        """
+        operation = FinishIngest(self._settings, self.operations, queue.name, queue.operations)
+        return finish_ingests(self.db, operation, _each(ingests), connection)
 
     def ingest_states(self, names: Iterable[str] | None = None) -> dict[str, IngestStatus]:
         """What is known of the ingests of these watches, or of all, by name. Watches without any are left out."""

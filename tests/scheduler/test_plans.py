@@ -44,6 +44,7 @@ def large(request: pytest.FixtureRequest) -> Iterator[Database]:
         ("enqueue_due", (1, 100, 1, 1, 1, 5, "[]"), [BY_SLOT, FAILING, JOB_BY_KEY]),
         ("enqueue_missed", (1, 100, 1, 1, 1, 5, "[]", "[1]"), [BY_SLOT, FAILING]),
         ("advance", (1, 100, "[]"), [BY_SLOT, BY_ID, JOB_BY_KEY]),
+        ("held_jobs", ("[1, 2]",), ["SEARCH perflab_jobs USING INTEGER PRIMARY KEY"]),
         ("due_soon", (1, 100), [BY_SLOT]),
         ("largest_watch_id", (), ["SEARCH perflab_watches"]),  # the end of the table
         ("watch_ids", ('["a"]',), [BY_NAME]),

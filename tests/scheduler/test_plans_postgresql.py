@@ -58,7 +58,7 @@ FAILING = "perflab_ingest_states_failing"
 JOB_BY_KEY = "perflab_jobs_key"
 OF_TICK = {BY_SLOT, BY_ID, FAILING, JOB_BY_KEY}
 STATE_BY_ID = "perflab_ingest_states_pkey"
-SORTS_ITS_BATCH = {"add_watches", "update_ingest_states"}
+SORTS_ITS_BATCH = {"add_watches", "update_ingest_states", "hold_jobs", "hold_all_jobs"}
 SORTS_FEW = {"tick"}  # the slots that one watch catches up, and expressions
 
 
@@ -107,6 +107,8 @@ def explain(database: Database, statement: str, parameters: dict[str, Any]) -> t
         ("tick", {"now": FAR_AWAY, "limit": 100, **TICK}, OF_TICK),
         ("tick", {"now": LONG_AGO, "limit": 100, **TICK}, OF_TICK),
         ("tick", {"now": LONG_AGO, "limit": 100_000, **TICK}, OF_TICK),
+        ("hold_jobs", {"ids": [*range(100)]}, {"perflab_jobs_pkey"}),
+        ("hold_all_jobs", {"ids": [*range(100)], "attempts": [1] * 100}, {"perflab_jobs_pkey"}),
         ("add_watches", WATCHES, set()),
         ("update_ingest_states", STATES, {BY_NAME}),
         ("lock_watches_to_remove", {"names": MANY}, {BY_NAME}),
