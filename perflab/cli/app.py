@@ -14,6 +14,8 @@ from perflab.cli.bench import bench
 from perflab.cli.db import db
 from perflab.cli.fleet import fleet
 from perflab.cli.report import report
+from perflab.cli.scheduler import EXAMPLES as SCHEDULER_EXAMPLES
+from perflab.cli.scheduler import scheduler
 from perflab.cli.sweep import sweep
 from perflab.cli.worker import EXAMPLES as WORKER_EXAMPLES
 from perflab.cli.worker import worker
@@ -48,5 +50,6 @@ app.command()(sweep)
 app.command()(report)
 app.command()(bench)
 app.command(epilog=WORKER_EXAMPLES)(worker)
+app.command(epilog=SCHEDULER_EXAMPLES)(scheduler)
 app.add_typer(db, name="db")
 app.add_typer(fleet, name="fleet")

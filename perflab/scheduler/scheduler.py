@@ -144,17 +144,27 @@ class Scheduler(Watchlist):
             )
         return report
 
-    def run(self, *, interval: float = 1.0, stop: threading.Event | None = None) -> None:
+    def run(
+        self,
+        *,
+        interval: float = 1.0,
+        limit: int = 100_000,
+        stop: threading.Event | None = None,
+        on_tick: Callable[[TickReport], None] | None = None,
+    ) -> None:
         """Tick until stopped: every `interval` seconds, and at once again while more is due than one tick takes.
 
         The waits do not depend on the clock. A failure that may pass is logged and tried again after a growing pause.
 
         Args:
             interval: seconds from the start of a tick to the start of the next.
+            limit: of one tick.
             stop: ends it once it is set; a tick at work is finished first. None: runs until an exception, such as
                 KeyboardInterrupt.
+            on_tick: hears of each tick.
 
         Raises:
+            InvalidInput: an argument is refused.
             DatabaseError: of a kind that does not pass by itself.
         """
         check_number(interval, "interval", above_low=True, high=threading.TIMEOUT_MAX)
@@ -162,7 +172,7 @@ class Scheduler(Watchlist):
         failures = 0
         while not stop.is_set():
             try:
-                report = self.tick()
+                report = self.tick(limit=limit)
             except TransientError as error:
                 failures += 1
                 pause = RETRY_BACKOFF.delay_seconds(failures, self._rng)
@@ -170,6 +180,8 @@ class Scheduler(Watchlist):
             else:
                 failures = 0
                 pause = 0.0 if report.more else max(0.0, interval - report.seconds)
+                if on_tick is not None:
+                    on_tick(report)
             stop.wait(pause)
 
     def metrics(self) -> SchedulerMetrics:

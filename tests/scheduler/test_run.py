@@ -59,18 +59,12 @@ def test_it_does_not_wait_when_ticks_take_longer(database: Database) -> None:
     assert stop.waits == [0.0, 0.0]
 
 
-def test_it_does_not_wait_while_more_is_due(
-    database: Database, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_does_not_wait_while_more_is_due(database: Database, scheduler: Scheduler) -> None:
     scheduler.add_watches_bulk([Watch(f"{n}", 60.0) for n in range(5)])
-    tick = scheduler.tick
-
-    def tick_two() -> TickReport:
-        return tick(limit=2)
-
-    monkeypatch.setattr(scheduler, "tick", tick_two)
+    reports: list[TickReport] = []
     stop = Stop(after=3)
-    scheduler.run(interval=100.0, stop=stop)
+    scheduler.run(interval=100.0, limit=2, stop=stop, on_tick=reports.append)
+    assert [report.enqueued for report in reports] == [2, 2, 1]
     assert stop.waits[:2] == [0.0, 0.0]
     assert stop.waits[2] > 90.0
     assert database.fetch("SELECT count(*) FROM perflab_jobs") == [(5,)]
@@ -119,7 +113,7 @@ def test_other_failures_end_it(database_url: str) -> None:
 
 
 def test_the_pause_after_failures_is_bounded(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    def tick() -> TickReport:
+    def tick(**_options: int) -> TickReport:
         raise TransientError("busy")
 
     monkeypatch.setattr(scheduler, "tick", tick)
