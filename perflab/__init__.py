@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from perflab.errors import PerflabError
     from perflab.lab.advice.advisor import DatabaseAdvisor
     from perflab.queue.backoff import Backoff
+    from perflab.queue.depth import DepthLimit, QueuePressure
     from perflab.queue.hints import Discard, Retry
     from perflab.queue.job import DeadJob, DoneJob, Job, NewJob, QueueCounts
     from perflab.queue.leases import WorkerLease
@@ -67,6 +68,7 @@ _HOME = {
     "DeadJob": "perflab.queue.job",
     "DeadLetter": "perflab.batching.dead_letters",
     "DeadLetterTable": "perflab.batching.dead_letters",
+    "DepthLimit": "perflab.queue.depth",
     "Discard": "perflab.queue.hints",
     "DoneJob": "perflab.queue.job",
     "DrainReport": "perflab.batching.drain_report",
@@ -86,6 +88,7 @@ _HOME = {
     "PerflabError": "perflab.errors",
     "PriorityQueue": "perflab.queue.queue",
     "QueueCounts": "perflab.queue.job",
+    "QueuePressure": "perflab.queue.depth",
     "RequestBatcher": "perflab.batching.batcher",
     "Retry": "perflab.queue.hints",
     "RetryPolicy": "perflab.batching.retry",
@@ -120,6 +123,7 @@ __all__ = [
     "DeadJob",
     "DeadLetter",
     "DeadLetterTable",
+    "DepthLimit",
     "Discard",
     "DoneJob",
     "DrainReport",
@@ -139,6 +143,7 @@ __all__ = [
     "PerflabError",
     "PriorityQueue",
     "QueueCounts",
+    "QueuePressure",
     "RequestBatcher",
     "Retry",
     "RetryPolicy",

@@ -9,7 +9,7 @@ The branches answer the one question a caller has: *whose turn is it now?*
   written, and after `ResultLost` know that it is.
 - `UnitBroken`: of another item of the same atomic unit; what is to be corrected is its `__cause__`.
 - `LifecycleError`: the object is closed, or is used where it cannot work (after a fork, inside its own transaction).
-- `BufferFull`, `DeadlineOutOfReach`, `DeliveryTimeout`: load. Slow down, or allow more.
+- `BufferFull`, `QueueFull`, `DeadlineOutOfReach`, `DeliveryTimeout`: load. Slow down, or allow more.
 - `MissingExtra`: an optional package is needed; the message has the command that installs it.
 - `LabError`: a measurement could not be made, or its answer was wrong.
 
@@ -117,6 +117,10 @@ class UnitBroken(PerflabError):
 
 class BufferFull(PerflabError):
     """The bounded buffer holds `max_pending` items and did not get room in time; nothing was accepted."""
+
+
+class QueueFull(PerflabError):
+    """As many jobs wait in a queue as its limit allows, and there was no room in time; no job was accepted."""
 
 
 class DeadlineOutOfReach(PerflabError):

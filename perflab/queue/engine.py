@@ -157,5 +157,11 @@ class QueueEngine(Protocol):
     def purge_done(self, connection: DriverConnection, queue: str, limit: int, done_before: int) -> Sequence[int]:
         """Delete jobs that were finished before a time; their ids."""
 
+    def count_waiting(self, database: Database, queue: str, most: int) -> int:
+        """Scheduled and ready jobs, up to `most`, on a reading connection."""
+
+    def count_waiting_inside(self, connection: DriverConnection, queue: str, most: int) -> Sequence[int]:
+        """The same as a transaction sees it; one number."""
+
     def counts(self, database: Database, queue: str) -> QueueCounts:
         """Jobs by state, on a reading connection."""

@@ -242,6 +242,14 @@ class PostgresQueueEngine:
         cursor = connection.execute(_SQL["purge_done"], {"queue": queue, "done_before": done_before, "limit": limit})
         return Deferred(lambda: _first_column(cursor))
 
+    def count_waiting(self, database: Database, queue: str, most: int) -> int:
+        count: int = database.fetch(_SQL["count_waiting"], {"queue": queue, "most": most})[0][0]
+        return count
+
+    def count_waiting_inside(self, connection: DriverConnection, queue: str, most: int) -> Sequence[int]:
+        cursor = connection.execute(_SQL["count_waiting"], {"queue": queue, "most": most})
+        return Deferred(lambda: _first_column(cursor))
+
     def counts(self, database: Database, queue: str) -> QueueCounts:
         return QueueCounts(*database.fetch(_SQL["counts"], {"queue": queue})[0])
 

@@ -610,6 +610,29 @@ WHERE id = ANY(ARRAY(
 ))
 RETURNING id
 
+-- name: count_waiting
+-- No more than asked for: how much more wait is nobody's business here, and would take its time. The orders are those of
+-- the indexes, so that the planner takes these, whatever its statistics say.
+SELECT count(*)
+FROM (
+    (
+        SELECT
+        FROM perflab_jobs
+        WHERE queue = %(queue)s::text AND state = 'ready'
+        ORDER BY priority, run_at, id
+        LIMIT %(most)s::int8
+    )
+    UNION ALL
+    (
+        SELECT
+        FROM perflab_jobs
+        WHERE queue = %(queue)s::text AND state = 'scheduled'
+        ORDER BY run_at
+        LIMIT %(most)s::int8
+    )
+    LIMIT %(most)s::int8
+) AS waiting
+
 -- name: counts
 -- One subquery for each state, because each has its own index.
 SELECT

@@ -17,6 +17,7 @@ from perflab.queue.backoff import Backoff
 from perflab.queue.base import each
 from perflab.queue.care import QueueCare
 from perflab.queue.claims import QueueClaims
+from perflab.queue.depth import CountWaiting, DepthGate, DepthLimit, QueuePressure
 from perflab.queue.done import QueueDone
 from perflab.queue.engine import OnConflict, QueueEngine
 from perflab.queue.enqueue import Enqueue
@@ -67,9 +68,11 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         backoff: how long a failed job waits.
         keep_done: move finished jobs, with their results, to where `done_jobs` and `find_done` read them, until
             `purge_done`. Otherwise they are deleted, which is faster.
+        max_depth: jobs that may wait here before `enqueue` and `bulk_enqueue` wait in turn, as `DepthLimit` says.
         now: the time; aware.
-        rng: for the jitter of the back-off.
-        stopwatch: monotonic seconds, for the durations in events.
+        rng: for jitter.
+        stopwatch: monotonic seconds.
+        sleep: seconds, while there is no room.
 
     Raises:
         InvalidInput: the name is refused.
@@ -84,9 +87,11 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         *,
         backoff: Backoff | None = ...,
         keep_done: bool = ...,
+        max_depth: DepthLimit | int | None = ...,
         now: Callable[[], datetime] = ...,
         rng: Random | None = ...,
         stopwatch: Callable[[], float] = ...,
+        sleep: Callable[[float], None] = ...,
     ) -> None: ...
 
     @overload
@@ -98,9 +103,11 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         *,
         backoff: Backoff | None = ...,
         keep_done: bool = ...,
+        max_depth: DepthLimit | int | None = ...,
         now: Callable[[], datetime] = ...,
         rng: Random | None = ...,
         stopwatch: Callable[[], float] = ...,
+        sleep: Callable[[float], None] = ...,
     ) -> None: ...
 
     def __init__(
@@ -111,9 +118,11 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         *,
         backoff: Backoff | None = None,
         keep_done: bool = False,
+        max_depth: DepthLimit | int | None = None,
         now: Callable[[], datetime] = utc_now,
         rng: Random | None = None,
         stopwatch: Callable[[], float] = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         settings = QueueSettings(
             check_identifier(name, "the name of the queue"),
@@ -127,6 +136,11 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         super().__init__(db, settings, stopwatch)
         self._batching = batching
         self._clock = now
+        self._limit = max_depth if max_depth is None or isinstance(max_depth, DepthLimit) else DepthLimit(max_depth)
+        self._gate = self._limit and DepthGate(
+            name, self._limit, self._count_waiting, clock=stopwatch, sleep=sleep, rng=settings.rng
+        )
+        self._count_inside = CountWaiting(settings)
 
     def __repr__(self) -> str:
         return f"PriorityQueue({self.db!r}, {self.name!r})"
@@ -152,6 +166,8 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
             InvalidInput: a field is refused.
         """
         job = NewJob(payload, priority, run_at, key, max_attempts)
+        if self._gate:
+            self._gate.admit(1)
         return cast("Id", self._write_one(self._enqueueing(on_conflict), job))
 
     def bulk_enqueue(
@@ -174,8 +190,23 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         Raises:
             InvalidInput: a job is refused; none is in.
             RejectedRow: a key is taken, and it was to be raised; none is in.
+            QueueFull: `max_depth` leaves no room, or not in time; at once if there is a `connection`. None is in.
         """
-        return self._write(self._enqueueing(on_conflict), jobs, connection=connection)
+        enqueue = self._enqueueing(on_conflict)
+        if self._gate:
+            jobs = list(each(jobs))
+            if connection is None:
+                self._gate.admit(len(jobs))
+            else:
+                self._gate.admit_at_once(len(jobs), lambda most: self._count_waiting(most, connection))
+        return self._write(enqueue, jobs, connection=connection)
+
+    def pressure(self) -> QueuePressure:
+        """How full the queue is: a producer that looks at it can slow down before it is stopped."""
+        if self._limit is None:
+            counts = self.counts()
+            return QueuePressure(counts.scheduled + counts.ready, None)
+        return QueuePressure(self._count_waiting(self._limit.jobs), self._limit.jobs)
 
     # -- out -----------------------------------------------------------------------------------------------------------
 
@@ -232,6 +263,11 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         return None if self._batching is None else self._batching.metrics()
 
     # -- inside --------------------------------------------------------------------------------------------------------
+
+    def _count_waiting(self, most: int, connection: Connection | None = None) -> int:
+        if connection is None:
+            return self._engine.count_waiting(self.db, self.name, most)
+        return self.db.apply(self._count_inside, [most], connection=connection)[0]
 
     def _enqueueing(self, on_conflict: OnConflict) -> Enqueue:
         check_choice(on_conflict, "on_conflict", get_args(OnConflict))

@@ -170,6 +170,13 @@ class SQLiteQueueEngine:
     def purge_done(self, connection: DriverConnection, queue: str, limit: int, done_before: int) -> list[int]:
         return _first_column(connection.execute(_SQL["purge_done"], (queue, done_before, limit)))
 
+    def count_waiting(self, database: Database, queue: str, most: int) -> int:
+        count: int = database.fetch(_SQL["count_waiting"], (queue, most))[0][0]
+        return count
+
+    def count_waiting_inside(self, connection: DriverConnection, queue: str, most: int) -> list[int]:
+        return _first_column(connection.execute(_SQL["count_waiting"], (queue, most)))
+
     def counts(self, database: Database, queue: str) -> QueueCounts:
         return QueueCounts(*database.fetch(_SQL["counts"], (queue,))[0])
 

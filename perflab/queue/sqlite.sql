@@ -289,6 +289,16 @@ WHERE id IN (
 )
 RETURNING id
 
+-- name: count_waiting
+-- No more than asked for: how much more wait is nobody's business here, and would take its time.
+SELECT count(*)
+FROM (
+    SELECT 1 FROM perflab_jobs WHERE queue = ?1 AND state = 'ready'
+    UNION ALL
+    SELECT 1 FROM perflab_jobs WHERE queue = ?1 AND state = 'scheduled'
+    LIMIT ?2
+) AS waiting
+
 -- name: counts
 -- One subquery for each state, because each has its own index.
 SELECT

@@ -38,6 +38,7 @@ EXPECTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "dead_jobs": (("q", 9, 9, 9), "perflab_jobs_dead (queue=? AND run_at<?)"),
     "resume": (("q",), "SEARCH perflab_queues USING INDEX"),
     "paused_at": (("q",), "SEARCH perflab_queues USING INDEX"),
+    "count_waiting": (("q", 9), "perflab_jobs_scheduled (queue=?)"),
     "counts": (("q",), "perflab_jobs_ready (queue=?)"),
 }
 
