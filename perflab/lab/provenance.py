@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Protocol
 
 import pandas as pd
 
 from perflab.lab.markdown_table import markdown_table
+from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.findings import Findings
 from perflab.lab.sweep.latency_findings import LatencyFindings
-from perflab.lab.sweep.sizing_findings import SizingFindings
 
 _WHEN = "%Y-%m-%d %H:%M UTC"
 
 
-def environment_table(findings: Findings | SizingFindings) -> str:
+class Measured(Protocol):
+    """What was found, and on what."""
+
+    environment: Environment
+
+    @property
+    def visits(self) -> pd.DataFrame:
+        """One row for each visit; its column measured_at says when."""
+
+
+def environment_table(findings: Measured) -> str:
     """When the visits were measured, and the environment of the last run that measured any."""
     measured = pd.to_datetime(findings.visits["measured_at"], utc=True)
     span = {"measured from": measured.min().strftime(_WHEN), "measured until": measured.max().strftime(_WHEN)}

@@ -27,8 +27,8 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 EXPECTED = Path(__file__).parent / "expected"
 CHECKED = "nbval-check-output"
 TOUR, SWEEP, LATENCY = "01_first_look", "02_batch_size_and_flush_interval", "03_round_trips_and_latency"
-ADAPTIVE = "04_adaptive_batching"
-FIXTURES = {TOUR: "tour", SWEEP: "sweep", LATENCY: "latency", ADAPTIVE: "adaptive"}
+ADAPTIVE, WARMING = "04_adaptive_batching", "06_cache_warming"
+FIXTURES = {TOUR: "tour", SWEEP: "sweep", LATENCY: "latency", ADAPTIVE: "adaptive", WARMING: "warming"}
 PLAN = standard_plan("smoke")
 FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
 
@@ -83,7 +83,12 @@ def adaptive(tmp_path_factory: pytest.TempPathFactory) -> Run:
         return run_smoke(ADAPTIVE, tmp_path_factory.mktemp("adaptive"))
 
 
-@pytest.fixture(params=[TOUR, SWEEP, LATENCY, ADAPTIVE])
+@pytest.fixture(scope="module")
+def warming(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_smoke(WARMING, tmp_path_factory.mktemp("warming"))
+
+
+@pytest.fixture(params=[TOUR, SWEEP, LATENCY, ADAPTIVE, WARMING])
 def run(request: pytest.FixtureRequest) -> Run:
     found: Run = request.getfixturevalue(FIXTURES[request.param])
     return found
@@ -216,6 +221,17 @@ def test_the_adaptive_notebook_compares_explains_and_says_which_traces_are_missi
     assert loads["arm"].tolist() == ["100 at 10 ms", "adaptive"]
     assert (loads["writer_seconds_per_item"] > 0).all()
     assert "throughput over the best fixed" in (adaptive.result.headline or "")
+
+
+def test_the_warming_notebook_has_all_rows_where_they_are_predicted(warming: Run) -> None:
+    assert warming.html.count('src="data:image/png') == 3
+    assert re.match(
+        r"hit rate cold [\d.]+% · hit rate warmed once [\d.]+% · hit rate predicted 100%", warming.result.headline or ""
+    )
+    costs = pd.read_csv(warming.folder / f"{WARMING}-smoke" / "costs.csv").set_index("arm")
+    assert costs["jobs_round_trips"].to_dict()["predicted"] == 0
+    assert 0 < costs["all_round_trips"]["predicted"] < 100 < costs["all_round_trips"]["cold"] == 1_000
+    assert costs["outdated"]["cold"] == 0 < costs["outdated"]["predicted"]
 
 
 def test_a_latency_notebook_without_a_baseline_is_refused(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from perflab.lab.plots.sizing_change import sizes_through_a_change
 from perflab.lab.plots.sizing_contests import adaptive_against_the_best
 from perflab.lab.plots.sizing_loads import latency_and_cost_by_load
 from perflab.lab.plots.throughput import throughput_by_batch_size
+from perflab.lab.plots.warming import cost_of_warming, hit_rate_over_time, wait_over_time
 from perflab.lab.plots.ways import cost_of_ways
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "adaptive_against_the_best",
     "best_batch_by_added_latency",
     "confirmation_ratios",
+    "cost_of_warming",
     "cost_of_ways",
     "departures_by_hour",
     "export",
     "flush_causes",
+    "hit_rate_over_time",
     "latency_and_cost_by_load",
     "latency_by_flush_interval",
     "prediction_error",
@@ -35,4 +38,5 @@ __all__ = [
     "throughput_by_added_latency",
     "throughput_by_batch_size",
     "throughput_latency_frontier",
+    "wait_over_time",
 ]

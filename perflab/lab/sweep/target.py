@@ -8,10 +8,11 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
+from perflab.database.pools import Durability
 from perflab.errors import InvalidInput
 from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.fresh import FreshDatabase
-from perflab.lab.sweep.plan import SweepPlan
+from perflab.lab.sweep.plan import Engine, SweepPlan
 from perflab.lab.sweep.server import server_label
 from perflab.lab.sweep.sqlite_target import SQLiteTarget
 
@@ -41,10 +42,15 @@ def open_target(plan: SweepPlan, url: str | None = None) -> AbstractContextManag
     Raises:
         InvalidInput: the plan is for another server.
     """
-    if plan.engine == "sqlite":
-        return nullcontext(SQLiteTarget(plan.durability))
     if plan.server != (found := server_label(plan.engine, url)):
         raise InvalidInput(f"the plan is for the server {plan.server!r}, and the URL leads to {found!r}")
+    return open_engine(plan.engine, plan.durability, url)
+
+
+def open_engine(engine: Engine, durability: Durability, url: str | None = None) -> AbstractContextManager[Target]:
+    """The same for measurements that have no sweep's plan."""
+    if engine == "sqlite":
+        return nullcontext(SQLiteTarget(durability))
     from perflab.lab.sweep.postgresql_target import open_postgresql  # noqa: PLC0415  # its driver is an extra
 
-    return open_postgresql(url, plan.durability)
+    return open_postgresql(url, durability)
