@@ -54,7 +54,10 @@ def test_a_batch_leaves_by_the_age_of_its_oldest_item() -> None:
 
 
 def test_the_interval_is_an_age_and_not_a_rate() -> None:
-    """A full batch that has just left does not make the next item wait longer, or leave sooner."""
+    """A full batch that has just left does not make the next item wait longer, or leave sooner.
+
+    Elsewhere the linger acts as a rate between requests (aiokafka#1137).
+    """
     accumulator = make()
     fill(accumulator, "abc", now=0.0)
     assert taken(accumulator.take(0.0)) == ("abc", Cause.COUNT)

@@ -46,6 +46,8 @@ def test_an_old_item_leaves_without_another_call(
 
 
 def test_the_loop_runs_on_while_a_slow_batch_is_written(db: Database, gate: Any, append: Any) -> None:
+    """Elsewhere whoever submits waits while a batch is sent (opentelemetry-python#3886)."""
+
     async def main() -> None:
         async with AsyncRequestBatcher(db, 1, 3600.0) as batcher:
             slow = batcher.submit(gate, 1)
@@ -96,6 +98,7 @@ async def close(batcher: AsyncRequestBatcher) -> None:
 
 
 def test_a_second_loop_is_refused(db: Database, append: Any, rows: Rows) -> None:
+    """Elsewhere on a second event loop it breaks (dagster#21618)."""
     batcher = AsyncRequestBatcher(db, 100, 3600.0)
 
     async def first() -> None:
@@ -134,6 +137,8 @@ def test_a_closed_batcher_gives_its_report_to_any_loop(db: Database, append: Any
 
 
 def test_a_flush_out_of_time_loses_nothing(db: Database, gate: Any, rows: Rows) -> None:
+    """Elsewhere `flush(timeout)` does not keep to its timeout (opentelemetry-python#4568)."""
+
     async def main() -> None:
         async with AsyncRequestBatcher(db, 100, 3600.0) as batcher:
             future = batcher.submit(gate, 1)

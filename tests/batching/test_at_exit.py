@@ -96,6 +96,7 @@ def written(url: str) -> list[int]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_items_left_at_the_end_are_written_with_a_warning(run_python: RunPython, url: str, kind: str) -> None:
+    """Elsewhere items are lost as the interpreter ends (influxdb-client-python#697)."""
     done = run_python(SETUP + KINDS[kind], url)
     name = kind.partition("-")[0]
     assert f"ResourceWarning: a {name} was not closed: its 7 pending items were written" in done.stderr
@@ -106,6 +107,7 @@ def test_items_left_at_the_end_are_written_with_a_warning(run_python: RunPython,
 
 @pytest.mark.parametrize("kind", ["RequestBatcher", "AsyncRequestBatcher"])
 def test_items_left_at_the_end_are_written_to_a_server(run_python: RunPython, postgres_url: str, kind: str) -> None:
+    """On a server; elsewhere items are lost as the interpreter ends (influxdb-client-python#697)."""
     with Database.open(postgres_url) as database, database.driver_transaction() as connection:
         connection.execute("CREATE TABLE sample (n INTEGER PRIMARY KEY)")
     done = run_python(SETUP + {"RequestBatcher": THREADS, "AsyncRequestBatcher": ASYNCIO}[kind], postgres_url)
@@ -191,6 +193,7 @@ inserter.close()
 
 @pytest.mark.parametrize("mode", ["threads", "inline"])
 def test_a_forked_child_writes_nothing_of_its_parents(run_python: RunPython, url: str, mode: str) -> None:
+    """Elsewhere a forked child works with what is its parent's (rails/solid_queue#324)."""
     done = run_python(SETUP + FORK, url, mode)
     assert done.stdout == "0\n"
     assert done.stderr == ""

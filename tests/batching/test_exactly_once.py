@@ -134,6 +134,7 @@ def test_whichever_half_is_lost_the_poison_alone_fails(
 def test_wherever_the_wire_is_cut_every_item_is_written_once(
     make_shell: MakeShell, db: Database, proxy: Proxy, perflab_url: str
 ) -> None:
+    """Elsewhere a COMMIT without an answer writes rows twice (activerecord-jdbc-adapter#1216)."""
     queue = PriorityQueue(db, "ingest")
     random = Random(20_130_820)
     shell = make_shell(retry=QUICK, batch_size=20)

@@ -48,6 +48,7 @@ def test_the_flusher_starts_with_the_first_item_and_ends_with_close(db: Database
 
 @pytest.mark.parametrize("mode", ["threads", "inline"])
 def test_a_flush_is_a_barrier_for_each_of_many_submitters(db: Database, append: Any, rows: Rows, mode: Any) -> None:
+    """Elsewhere `flush()` does nothing (influxdb-client-python#697)."""
     with RequestBatcher(db, 7, 3600.0, mode=mode) as batcher, ThreadPoolExecutor(4) as threads:
 
         def produce(start: int) -> int:
@@ -164,6 +165,7 @@ def test_a_callback_that_fails_reaches_nobody_else(
 
 @pytest.mark.parametrize("mode", ["threads", "inline"])
 def test_a_future_that_somebody_else_completed_strands_nobody(db: Database, append: Any, rows: Rows, mode: Any) -> None:
+    """Elsewhere a cancelled future breaks its neighbours (aiodataloader#55)."""
     with RequestBatcher(db, 100, 3600.0, mode=mode) as batcher:
         meddled = batcher.submit(append, 1)
         after = batcher.submit(append, 2)

@@ -84,6 +84,7 @@ def test_a_blocked_submit_ends_with_the_batcher(db: Database, gate: Any, rows: R
 
 
 def test_many_producers_never_exceed_the_bound(db: Database, append: Any, rows: Rows) -> None:
+    """Elsewhere producers are faster, and memory grows (ClickHouse#47623)."""
     seen: list[int] = []
     with RequestBatcher(db, 5, 3600.0, max_pending=8) as batcher, ThreadPoolExecutor(4) as threads:
 

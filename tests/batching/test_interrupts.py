@@ -153,6 +153,7 @@ WRITE_UNTIL_INTERRUPTED = """
 def test_an_interrupt_leaves_every_batch_wholly_in_or_out(
     database_url: str, start_python: StartPython, kind: str
 ) -> None:
+    """Elsewhere closing cuts a batch that is being written (OpenViking#3438)."""
     with Database.open(database_url) as database, database.driver_transaction() as connection:
         connection.execute("CREATE TABLE sample (n INTEGER PRIMARY KEY, batch INTEGER)")
     process = start_python(WRITE_UNTIL_INTERRUPTED, database_url, kind)
@@ -249,6 +250,7 @@ KILLED = """
 def test_what_was_acknowledged_survives_a_kill(
     database_url: str, start_python: StartPython, number: signal.Signals
 ) -> None:
+    """Elsewhere what was acknowledged is lost with the process (nats-server#7564)."""
     with Database.open(database_url) as database, database.driver_transaction() as connection:
         connection.execute("CREATE TABLE sample (n INTEGER PRIMARY KEY)")
     process = start_python(KILLED, database_url)

@@ -55,6 +55,7 @@ def test_exactly_the_poison_fails(n: int, data: st.DataObject) -> None:
 @example((80, {3, 58}))
 @example((1_000, set(range(1_000))))
 def test_it_takes_no_more_attempts_than_it_says(case: tuple[int, set[int]]) -> None:
+    """Elsewhere one bad row fails its batch (clickhouse-scala-client#14)."""
     n, poison = case
     table = Table(frozenset(poison))
     outcome = isolate(range(n), table.write)

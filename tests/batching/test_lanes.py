@@ -107,7 +107,10 @@ def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
 def test_no_item_waits_longer_than_stated_under_overload(
     *, batch_size: int, weights: list[int], patience: float, spare: int, counts: list[int], data: st.DataObject
 ) -> None:
-    """The buffer is full all the time, mostly of other lanes: `longest_wait` holds for each item and unit of each."""
+    """The buffer is full all the time, mostly of other lanes: `longest_wait` holds for each item and unit of each.
+
+    Elsewhere the newest are served first under overload (BentoML, in its source).
+    """
     lanes = [Lane(str(number), weight, number == 0, patience) for number, weight in enumerate(weights)]
     limits = Limits(batch_size, 5.0, max_pending=batch_size + spare)
     accumulator: Accumulator[int] = Accumulator(limits, lanes=Lanes(lanes))
@@ -175,7 +178,10 @@ def test_a_unit_that_is_larger_than_a_batch_leaves_alone(lanes: tuple[Lane, ...]
 
 
 def test_it_is_the_ageing_that_keeps_the_bound() -> None:
-    """A lane of little weight waits far longer where its items never grow old."""
+    """A lane of little weight waits far longer where its items never grow old.
+
+    Elsewhere a low lane starves (Triton, by the design of its levels).
+    """
     waits = {}
     for patience in (10.0, 86_400.0):
         lanes = [Lane("a", 100, patience=patience), Lane("b", 1, patience=patience)]

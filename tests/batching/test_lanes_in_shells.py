@@ -117,6 +117,7 @@ def test_an_unknown_lane_is_refused(make_shell: MakeShell, append: Any) -> None:
 
 
 def test_it_says_why_the_last_batches_left(make_shell: MakeShell, append: Any) -> None:
+    """Elsewhere nobody can see why a batch left (vector#20284)."""
     shell = make_shell(batch_size=3)
     assert str(shell.batcher.explain()).startswith("Nothing has left yet. fixed: Batches take up to 3 items")
     for handle in shell.submit_all(append, range(6)):

@@ -71,6 +71,7 @@ def tables(perflab_url: str) -> str:
 def test_two_processes_with_shuffled_overlapping_keys(
     tables: str, start_python: Callable[..., subprocess.Popen[str]]
 ) -> None:
+    """Elsewhere unsorted keys deadlock two upserters (PerformanceMonitor#1801)."""
     writers = [start_python(WRITER, tables, seed) for seed in (1, 2)]
     for writer in writers:
         assert writer.stdout is not None

@@ -27,6 +27,7 @@ QUICK = RetryPolicy(base_seconds=0.001, cap_seconds=0.002)
 
 
 def test_closing_writes_what_waits_and_says_how_it_ended(make_shell: MakeShell, append: Any, rows: Rows) -> None:
+    """Elsewhere nobody says what was not delivered (influxdb-client-python#697)."""
     shell = make_shell()
     shell.submit_all(append, [1, 2])
     shell.flush()

@@ -149,6 +149,7 @@ def test_a_batch_leaves_by_bytes(make_shell: MakeShell, append: Any, flushes: li
 
 
 def test_a_full_buffer_cuts_the_wait(make_shell: MakeShell, append: Any, flushes: list[FlushCompleted]) -> None:
+    """Elsewhere a full buffer still waits the linger out (franz-go#726)."""
     shell = make_shell(max_pending_bytes=100)
     handles = [shell.submit(append, n) for n in range(3)]
     for handle in handles:
@@ -268,6 +269,7 @@ def test_a_cancelled_item_is_not_written(
 
 
 def test_a_batch_of_which_all_are_cancelled_is_not_sent(make_shell: MakeShell, db: Database, append: Any) -> None:
+    """Elsewhere all callers have left, and the work is done (strawberry#3606)."""
     shell = make_shell()
     with db.counting() as count:
         for handle in shell.submit_all(append, [1, 2, 3]):

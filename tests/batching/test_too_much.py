@@ -73,6 +73,7 @@ def test_poison_in_a_batch_that_is_too_much_fails_alone(n: int, fits: int, poiso
 
 @given(n=st.integers(1, 2_000))
 def test_where_nothing_fits_all_wait_after_a_few_attempts(n: int) -> None:
+    """Elsewhere a batch that times out is tried again at the same size (neo#16972)."""
     table, part_size = Slow(0), PartSize()
     outcome = isolate(range(n), table.write, part_size=part_size)
     assert outcome.undecided == list(range(n))
@@ -188,6 +189,7 @@ class Sleepy(Laborious):
 
 
 def test_a_statement_timeout_of_postgresql_cuts_the_batch(postgres_url: str) -> None:
+    """On the engines; elsewhere a batch that times out is tried again at the same size (neo#16972)."""
     separator = "&" if "?" in postgres_url else "?"
     with Database.open(f"{postgres_url}{separator}options=-c%20statement_timeout%3D300") as database:
         with database.transaction() as connection:

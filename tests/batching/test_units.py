@@ -84,6 +84,7 @@ def test_units_share_a_transaction_and_statements(target: Database, flushed: lis
 
 
 def test_a_unit_counts_as_all_of_its_items(target: Database, flushed: list[FlushCompleted]) -> None:
+    """Elsewhere a request of many items counts as one (BentoML#3710)."""
     with RequestBatcher(target, 4, max_pending=8, overflow="raise", **LATE) as batcher:
         with batcher.atomic() as unit:
             submit_hour(unit, 1, [5, 5])

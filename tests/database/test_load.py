@@ -142,6 +142,7 @@ def test_many_keys_are_one_round_trip_and_each_goes_out_once(database: Database)
 
 
 def test_more_keys_than_sqlite_binds(tmp_path: Any) -> None:
+    """Elsewhere a batch has more values than the database binds (frictionless-py#1196)."""
     with Database.open(f"sqlite:///{tmp_path / 'many.db'}") as database:
         with database.transaction() as connection:
             THING.create(connection)

@@ -112,6 +112,7 @@ def end(process: subprocess.Popen[str]) -> int:
     ],
 )
 def test_no_job_is_lost_when_a_worker_is_killed(database: Database, perflab_url: str, step: str) -> None:
+    """Elsewhere jobs of a killed worker are lost, or stay locked (graphile/worker#474)."""
     queue: Queue = PriorityQueue(database)
     queue.bulk_enqueue(NewJob(number) for number in range(30))
     assert end(start(DIE, perflab_url, step)) == -signal.SIGKILL

@@ -50,6 +50,7 @@ def test_nothing_is_believed_before_eight_flushes() -> None:
 
 @given(st.integers(1, 10_000), st.floats(1e-6, 10.0), st.floats(0, 0.5))
 def test_sizes_that_do_not_vary_tell_nothing(items: int, seconds: float, noise: float) -> None:
+    """Elsewhere a size that never varies breaks the fit (BentoML#3646)."""
     random = Random(1)
     estimator = CostEstimator()
     for _ in range(60):

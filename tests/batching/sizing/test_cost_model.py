@@ -147,6 +147,7 @@ def test_what_says_nothing_changes_nothing() -> None:
 
 
 def test_a_batch_falls_when_the_cost_bends() -> None:
+    """Elsewhere larger batches get slower, and grow (hfs#950)."""
     bent = PolynomialCost(200e-6, 10e-6, 1e-8)
     policy = taught(CostModelSizing(latency_target=10.0), bent, flushes=300, noise=0.1)
     largest = sizes(policy)[-1]
