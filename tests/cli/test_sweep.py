@@ -38,7 +38,7 @@ def test_ctrl_c_leaves_a_store_from_which_the_same_command_goes_on(tmp_path: Pat
     )
     # Each stored visit makes the files grow: after some steps the sweep is well under way, and far from its end.
     sizes: set[int] = set()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while sweep.poll() is None and len(sizes) < 6 and time.monotonic() < deadline:
         sizes.add(sum(file.stat().st_size for file in tmp_path.glob("results.duckdb*")))
         time.sleep(0.02)

@@ -12,7 +12,7 @@ from perflab.lab.network.address import Address, TcpAddress
 from perflab.lab.network.listener import Listener
 from perflab.lab.network.sender import shut_down
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 Answer = Callable[[bytes], bytes]
 

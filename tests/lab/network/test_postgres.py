@@ -179,12 +179,12 @@ def test_a_stalled_statement_waits_in_silence_until_its_connection_ends(
     with connect(autocommit=True) as connection, ThreadPoolExecutor(1) as pool:
         proxy.switch(Mode.STALL)
         statement = pool.submit(one_statement, connection)
-        assert proxy.wait_fired(20.0)
+        assert proxy.wait_fired(60.0)
         assert rows(postgres_url) == []
         assert not statement.done()
         proxy.close()
         with pytest.raises(psycopg.OperationalError):
-            statement.result(20.0)
+            statement.result(60.0)
     assert rows(postgres_url) == []
 
 
