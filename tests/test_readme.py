@@ -22,7 +22,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     round_trips = int(re.findall(r"^(\d+) round trips instead of 3000$", done.stdout, re.MULTILINE)[0])

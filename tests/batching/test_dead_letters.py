@@ -96,7 +96,7 @@ def test_items_that_ran_out_of_time_are_letters_too(
     shell = make_shell(retry=policy, dead_letters=inbox, clock=clock)
     lock.hold()
     shell.submit_all(append, [1, 2])
-    shell.flush()
+    shell.flush(timeout=None)
     letters = [letter for batch in inbox.batches for letter in batch]
     assert [letter.item for letter in letters] == [1, 2]
     assert {type(letter.error) for letter in letters} == {DeliveryTimeout}

@@ -183,7 +183,7 @@ def test_what_stays_in_doubt_until_its_deadline_is_not_guessed(
     proxy.arm(Mode.LOSE_REPLY, when=NOTE)
     after_retry(db, lambda: proxy.switch(Mode.REFUSE))
     handles = shell.submit_all(insert(table), [{"n": n} for n in range(10)])
-    shell.flush()
+    shell.flush(timeout=None)
     assert {firing.mode for firing in proxy.fired} == {Mode.LOSE_REPLY, Mode.REFUSE}, "or nothing was lost"
     for handle in handles[:5]:
         error = handle.error()
