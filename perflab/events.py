@@ -93,6 +93,8 @@ class JobsClaimed:
     queue: str
     jobs: int
     seconds: float
+    waited: float = 0.0
+    """Seconds since the time of that among them which was due the longest: its `run_at`, or when it came."""
 
 
 @dataclass(frozen=True, slots=True)

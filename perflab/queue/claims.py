@@ -32,7 +32,7 @@ class QueueClaims(QueueBase):
         self._stopwatch = stopwatch
 
     def claim(self, limit: int = 100, lease: float | WorkerLease = 60.0, *, worker: str = "") -> list[Job]:
-        """Lease up to `limit` jobs: lowest priority number first, then run_at, then id.
+        """Lease up to `limit` jobs: lowest priority number first, then run_at, then id; or as `ageing` says.
 
         Args:
             limit: 1 … 1,000,000 jobs.
@@ -49,10 +49,9 @@ class QueueClaims(QueueBase):
         started = self._stopwatch()
         with self._transaction("claim") as connection:
             now = self._now()
-            rows = self._engine.claim(
-                connection, self.name, limit, now, holder=_holder(lease, now + duration, worker or None)
-            )
-        return self._claimed(rows, lease, now + duration, started)
+            holder = _holder(lease, now + duration, worker or None)
+            rows = self._engine.claim(connection, self.name, limit, now, holder=holder, ageing=self._settings.ageing)
+        return self._claimed(rows, lease, now, duration, started)
 
     def mark_done_and_claim(
         self, done: Iterable[DoneItem], limit: int, lease: float | WorkerLease
@@ -86,14 +85,14 @@ class QueueClaims(QueueBase):
             rows = list(operation.rows)
         except ResultLost:
             return accepted, None
-        return accepted, self._claimed(rows, lease, operation.claimed_at + duration, started)
+        return accepted, self._claimed(rows, lease, operation.claimed_at, duration, started)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _claimed(
-        self, rows: Sequence[ClaimedRow], lease: float | WorkerLease, own_until: int, started: float
+        self, rows: Sequence[ClaimedRow], lease: float | WorkerLease, now: int, duration: int, started: float
     ) -> list[Job]:
-        until = lease.until if isinstance(lease, WorkerLease) else from_microseconds(own_until)
+        until = lease.until if isinstance(lease, WorkerLease) else from_microseconds(now + duration)
         try:
             jobs = self._jobs(rows, until)
         except MissingExtra:  # the jobs are sound: others may have them
@@ -101,7 +100,8 @@ class QueueClaims(QueueBase):
                 self._engine.release(connection, [(row[2], row[4]) for row in rows], self._now())
             raise
         if self.db.events:
-            self.db.events.emit(JobsClaimed(self.name, len(jobs), self._stopwatch() - started))
+            waited = max((now - run_at for _, run_at, *_ in rows), default=0) / 1e6
+            self.db.events.emit(JobsClaimed(self.name, len(jobs), self._stopwatch() - started, waited))
         return jobs
 
     def _jobs(self, rows: Sequence[ClaimedRow], lease_until: datetime) -> list[Job]:
@@ -152,7 +152,10 @@ class _MarkDoneAndClaim(QueueOperation[DoneItem, bool]):
     def apply(self, connection: DriverConnection, rows: Sequence[Any]) -> Sequence[bool]:
         accepted = self._mark_done.apply(connection, rows)
         self.claimed_at = now = self._settings.now()
-        self.rows = self._engine.claim(connection, self._settings.name, self._limit, now, holder=self._holder(now))
+        settings = self._settings
+        self.rows = self._engine.claim(
+            connection, settings.name, self._limit, now, holder=self._holder(now), ageing=settings.ageing
+        )
         return accepted
 
     def event(self, items: Sequence[DoneItem], results: Sequence[bool]) -> Event:

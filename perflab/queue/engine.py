@@ -71,9 +71,9 @@ class QueueEngine(Protocol):
         """
 
     def claim(
-        self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder, ageing: int | None
     ) -> Sequence[ClaimedRow]:
-        """Lease ready jobs: lowest priority number first, then run_at, then id. None, if the worker's lease is lost."""
+        """Lease ready jobs in the order of `claim_order`. None, if the worker's lease is lost."""
 
     def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> Sequence[bool]:
         """Delete what is still held."""

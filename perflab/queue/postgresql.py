@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import Any
 
 from perflab.database.binary_arrays import BytesArray, IntegerArray, TextArray
@@ -27,7 +26,7 @@ from perflab.queue.engine import (
     RetryRow,
 )
 from perflab.queue.job import QueueCounts
-from perflab.queue.row_results import Parameter, first_only, group_ids, one_for_each_key
+from perflab.queue.row_results import Parameter, claim_order, first_only, group_ids, one_for_each_key
 
 _SQL = load_statements("perflab.queue", "postgresql")
 
@@ -36,7 +35,6 @@ _WITH_KEYS: Mapping[OnConflict, str] = {
     "raise": "enqueue_or_raise",
     "replace": "enqueue_replacing",
 }
-_claim_order = itemgetter(0, 1, 2)
 
 
 class PostgresQueueEngine:
@@ -65,11 +63,15 @@ class PostgresQueueEngine:
         return Deferred(ids)
 
     def claim(
-        self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder, ageing: int | None
     ) -> Sequence[ClaimedRow]:
         connection.execute(_SQL["promote"], {"queue": queue, "now": now, "limit": PROMOTED_AT_ONCE})
-        cursor = connection.execute(_SQL["claim"], {"queue": queue, "limit": limit, "now": now, **holder._asdict()})
-        return Deferred(lambda: sorted(cursor.fetchall(), key=_claim_order))
+        parameters = {"queue": queue, "limit": limit, "now": now, **holder._asdict()}
+        if ageing is None:
+            cursor = connection.execute(_SQL["claim"], parameters)
+        else:
+            cursor = connection.execute(_SQL["claim_aged"], {**parameters, "ageing": ageing})
+        return Deferred(lambda: sorted(cursor.fetchall(), key=claim_order(ageing)))
 
     def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> Sequence[bool]:
         return _where_held(connection, "mark_done", leases)

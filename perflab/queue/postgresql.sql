@@ -229,6 +229,52 @@ WHERE id = ANY(ARRAY(
 ))
 RETURNING priority, run_at, id, payload::text, attempt, max_attempts, key, payload_zstd
 
+-- name: claim_aged
+-- By virtual deadline, run_at + priority * ageing, out of the same index: each priority's jobs stand there by run_at, so that
+-- the next ones of all are among the next ones of each. Finding the priorities takes a look-up for each of them. What is
+-- looked at is locked, and what is not taken then is free again with the end of the transaction.
+WITH RECURSIVE levels (priority) AS (
+    SELECT min(priority) FROM perflab_jobs WHERE queue = %(queue)s::text AND state = 'ready'
+    UNION ALL
+    SELECT (
+        SELECT min(priority)
+        FROM perflab_jobs
+        WHERE queue = %(queue)s::text AND state = 'ready' AND perflab_jobs.priority > levels.priority
+    )
+    FROM levels
+    WHERE levels.priority IS NOT NULL
+)
+UPDATE perflab_jobs
+SET state = 'running',
+    attempt = attempt + 1,
+    lease_until = %(lease_until)s::int8,
+    worker = %(worker)s::text,
+    worker_id = %(worker_id)s::int8
+WHERE id = ANY(ARRAY(
+    SELECT next.id
+    FROM levels
+    CROSS JOIN LATERAL (
+        SELECT id, run_at
+        FROM perflab_jobs
+        WHERE queue = %(queue)s::text AND state = 'ready' AND perflab_jobs.priority = levels.priority
+        ORDER BY run_at, id
+        LIMIT %(limit)s::int8
+        FOR UPDATE SKIP LOCKED
+    ) AS next
+    WHERE NOT EXISTS (SELECT FROM perflab_queues WHERE name = %(queue)s::text)
+        AND (
+            %(worker_id)s::int8 IS NULL
+            OR EXISTS (
+                SELECT FROM perflab_workers
+                WHERE id = %(worker_id)s::int8 AND lease_until > %(now)s::int8
+                FOR KEY SHARE
+            )
+        )
+    ORDER BY next.run_at + levels.priority * %(ageing)s::int8, levels.priority, next.id
+    LIMIT %(limit)s::int8
+))
+RETURNING priority, run_at, id, payload::text, attempt, max_attempts, key, payload_zstd
+
 -- name: lock
 -- For a call that needs several statements: all its jobs in order, before the first of them writes.
 SELECT count(*)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast, get_arg
 from perflab.batching.limits import check_choice
 from perflab.database.compression import make_encoder
 from perflab.database.database import Database
-from perflab.database.values import check_identifier, to_microseconds
+from perflab.database.values import check_identifier, check_number, to_microseconds
 from perflab.queue.backoff import Backoff
 from perflab.queue.base import each
 from perflab.queue.care import QueueCare
@@ -37,6 +37,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Id = TypeVar("Id")
 Ack = TypeVar("Ack")
+
+LONGEST_AGEING_SECONDS = 366 * 86_400.0
 
 
 def utc_now() -> datetime:
@@ -69,6 +71,11 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         keep_done: move finished jobs, with their results, to where `done_jobs` and `find_done` read them, until
             `purge_done`. Otherwise they are deleted, which is faster.
         max_depth: jobs that may wait here before `enqueue` and `bulk_enqueue` wait in turn, as `DepthLimit` says.
+        ageing: seconds that one priority is worth, up to a year; None: more than any wait, so that low priorities may
+            starve. With it, claims go by virtual deadline, run_at + priority · ageing: a job of priority p is overtaken
+            only by those of a priority q < p that come within (p - q) · ageing seconds after it, so that it never waits
+            longer than that and the time that the work before its deadline takes. A claim then costs as much as one
+            of each priority that is waiting. It holds for claims through this object.
         now: the time; aware.
         rng: for jitter.
         stopwatch: monotonic seconds.
@@ -88,6 +95,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         backoff: Backoff | None = ...,
         keep_done: bool = ...,
         max_depth: DepthLimit | int | None = ...,
+        ageing: float | None = ...,
         now: Callable[[], datetime] = ...,
         rng: Random | None = ...,
         stopwatch: Callable[[], float] = ...,
@@ -104,6 +112,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         backoff: Backoff | None = ...,
         keep_done: bool = ...,
         max_depth: DepthLimit | int | None = ...,
+        ageing: float | None = ...,
         now: Callable[[], datetime] = ...,
         rng: Random | None = ...,
         stopwatch: Callable[[], float] = ...,
@@ -119,6 +128,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         backoff: Backoff | None = None,
         keep_done: bool = False,
         max_depth: DepthLimit | int | None = None,
+        ageing: float | None = None,
         now: Callable[[], datetime] = utc_now,
         rng: Random | None = None,
         stopwatch: Callable[[], float] = time.perf_counter,
@@ -132,6 +142,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
             rng or Random(),
             make_encoder(db.compression),
             keep_done,
+            None if ageing is None else int(check_number(ageing, "ageing", high=LONGEST_AGEING_SECONDS) * 1e6),
         )
         super().__init__(db, settings, stopwatch)
         self._batching = batching

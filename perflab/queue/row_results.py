@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from perflab.errors import RejectedRow
-from perflab.queue.engine import EnqueueRow, OnConflict
+from perflab.queue.engine import ClaimedRow, EnqueueRow, OnConflict
 
 Parameter = TypeVar("Parameter")
 
@@ -44,6 +45,13 @@ def one_for_each_key(rows: Sequence[EnqueueRow], on_conflict: OnConflict) -> tup
 
 def key_taken(key: str | None, holder: str) -> RejectedRow:
     return RejectedRow(f"the key {key!r} belongs to {holder}: give another one, or say on_conflict='skip' or 'replace'")
+
+
+def claim_order(ageing: int | None) -> Callable[[ClaimedRow], Any]:
+    """What claimed rows are sorted by: priority, run_at and id; or their virtual deadline, then priority and id."""
+    if ageing is None:
+        return itemgetter(0, 1, 2)
+    return lambda row: (row[1] + row[0] * ageing, row[0], row[2])
 
 
 def first_only(rows: Sequence[Any], changed: set[Any]) -> list[bool]:

@@ -27,7 +27,7 @@ from perflab.queue.engine import (
     RetryRow,
 )
 from perflab.queue.job import QueueCounts
-from perflab.queue.row_results import first_only, group_ids, key_taken, one_for_each_key
+from perflab.queue.row_results import claim_order, first_only, group_ids, key_taken, one_for_each_key
 
 _SQL = load_statements("perflab.queue", "sqlite")
 
@@ -58,12 +58,15 @@ class SQLiteQueueEngine:
         return [ids[position] for position in positions]
 
     def claim(
-        self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder, ageing: int | None
     ) -> list[ClaimedRow]:
         connection.execute(_SQL["promote"], (queue, now, PROMOTED_AT_ONCE))
-        rows: list[ClaimedRow] = connection.execute(_SQL["claim"], (queue, limit, *holder, now)).fetchall()
-        rows.sort(key=_claim_order)
-        return rows
+        parameters = (queue, limit, *holder, now)
+        if ageing is None:
+            cursor = connection.execute(_SQL["claim"], parameters)
+        else:
+            cursor = connection.execute(_SQL["claim_aged"], (*parameters, ageing))
+        return sorted(cursor.fetchall(), key=claim_order(ageing))
 
     def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> list[bool]:
         return first_only(leases, _where_held(connection, "mark_done", leases))
@@ -208,10 +211,6 @@ def _replace(connection: DriverConnection, replacements: Sequence[tuple[EnqueueR
         rows, ids = zip(*replacements, strict=True)
         columns = (*_columns(rows, now), [now] * len(ids), ids)
         connection.executemany(_SQL["replace"], [*zip(*columns, strict=True)])
-
-
-def _claim_order(row: ClaimedRow) -> tuple[int, int, int]:
-    return row[:3]
 
 
 def _where_held(connection: DriverConnection, statement: str, leases: Sequence[Lease], *parameters: Any) -> set[Lease]:

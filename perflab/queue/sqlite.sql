@@ -61,6 +61,44 @@ WHERE id IN (
 )
 RETURNING priority, run_at, id, payload, attempt, max_attempts, key, payload_zstd
 
+-- name: claim_aged
+-- By virtual deadline, run_at + priority * ageing, out of the same index: each priority's jobs stand there by run_at, so that
+-- the next ones of all are among the next ones of each. Finding the priorities takes a look-up for each of them. An array
+-- is how one row of a join gets several rows of another table, and no more than it asks for.
+WITH RECURSIVE levels (priority) AS (
+    SELECT min(priority) FROM perflab_jobs WHERE queue = ?1 AND state = 'ready'
+    UNION ALL
+    SELECT (
+        SELECT min(priority)
+        FROM perflab_jobs
+        WHERE queue = ?1 AND state = 'ready' AND perflab_jobs.priority > levels.priority
+    )
+    FROM levels
+    WHERE levels.priority IS NOT NULL
+)
+UPDATE perflab_jobs
+SET state = 'running', attempt = attempt + 1, lease_until = ?3, worker = ?4, worker_id = ?5
+WHERE id IN (
+    SELECT job.id
+    FROM levels
+    CROSS JOIN json_each((
+        SELECT json_group_array(id)
+        FROM (
+            SELECT id
+            FROM perflab_jobs
+            WHERE queue = ?1 AND state = 'ready' AND perflab_jobs.priority = levels.priority
+            ORDER BY run_at, id
+            LIMIT ?2
+        )
+    )) AS next
+    CROSS JOIN perflab_jobs AS job ON job.id = next.value
+    WHERE NOT EXISTS (SELECT 1 FROM perflab_queues WHERE name = ?1)
+        AND (?5 IS NULL OR EXISTS (SELECT 1 FROM perflab_workers WHERE id = ?5 AND lease_until > ?6))
+    ORDER BY job.run_at + job.priority * ?7, job.priority, job.id
+    LIMIT ?2
+)
+RETURNING priority, run_at, id, payload, attempt, max_attempts, key, payload_zstd
+
 -- name: mark_done
 -- The fence: id, attempt and state. A job that somebody else holds by now has another attempt.
 DELETE FROM perflab_jobs
