@@ -166,7 +166,7 @@ SELECT
     ?1
 FROM (
     SELECT due.*, CASE
-        WHEN due.cron IS NULL THEN next_due_at + interval * ((?1 - next_due_at) / interval)
+        WHEN due.cron IS NULL THEN next_due_at + "interval" * ((?1 - next_due_at) / interval)
         ELSE max(next_due_at, coalesce(newest, 0))
     END AS slot
     FROM (
@@ -208,7 +208,7 @@ WITH crons AS MATERIALIZED (
 due AS MATERIALIZED (
     SELECT id, name, queue, priority, interval, watch.cron, next_due_at, catch_up, payload, payload_zstd, recent,
         CASE
-            WHEN watch.cron IS NULL THEN next_due_at + interval * ((?1 - next_due_at) / interval)
+            WHEN watch.cron IS NULL THEN next_due_at + "interval" * ((?1 - next_due_at) / interval)
             ELSE max(next_due_at, coalesce(newest, 0))
         END AS slot
     FROM (
@@ -224,7 +224,7 @@ due AS MATERIALIZED (
     )
 ),
 missed AS (
-    SELECT due.id, catch_up, slot - interval * back.value AS missed_slot
+    SELECT due.id, catch_up, slot - "interval" * back.value AS missed_slot
     FROM due
     CROSS JOIN json_each(?8) AS back
     WHERE cron IS NULL AND back.value < catch_up AND missed_slot >= next_due_at
@@ -285,11 +285,11 @@ FROM (
     SELECT
         id,
         CASE
-            WHEN watch.cron IS NULL THEN next_due_at + interval * ((?1 - next_due_at) / interval)
+            WHEN watch.cron IS NULL THEN next_due_at + "interval" * ((?1 - next_due_at) / interval)
             ELSE max(next_due_at, coalesce(newest, 0))
         END AS slot,
         CASE
-            WHEN watch.cron IS NULL THEN next_due_at + interval * ((?1 - next_due_at) / interval + 1)
+            WHEN watch.cron IS NULL THEN next_due_at + "interval" * ((?1 - next_due_at) / interval + 1)
             ELSE coalesce(next_slot, next_due_at)
         END AS next_slot
     FROM (
