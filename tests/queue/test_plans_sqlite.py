@@ -42,6 +42,8 @@ EXPECTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "count_waiting": (("q", 9), "perflab_jobs_scheduled (queue=?)"),
     "counts": (("q",), "perflab_jobs_ready (queue=?)"),
 }
+SORTING = {"claim_aged"}
+"""The next jobs of each priority, and nothing else."""
 
 
 @pytest.fixture(scope="module", params=["ready", "scheduled", "running", "dead", "mixed"])
@@ -87,6 +89,7 @@ def test_no_statement_reads_more_than_it_needs(deep_table: Database, analysed: b
             rows = connection.execute(f"EXPLAIN QUERY PLAN {STATEMENTS[name]}", parameters).fetchall()
             plan = [step for *_, step in rows]
             assert any(expected in step for step in plan), (name, plan)
-            assert not [step for step in plan if "TEMP B-TREE" in step], (name, plan)
+            if name not in SORTING:
+                assert not [step for step in plan if "TEMP B-TREE" in step], (name, plan)
             assert not [step for step in plan if "SCAN perflab_jobs" in step], (name, plan)
             assert all("=?" in step for step in plan if "perflab_jobs" in step), (name, plan)
