@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
 
-.PHONY: help report notebook test lint types imports unit explore pgbouncer notebooks schedulers bench crossovers sweep reference format clean
+.PHONY: help report notebook test lint types imports unit explore pgbouncer notebooks bench crossovers sweep reference format clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,10 +48,6 @@ pgbouncer:
 # nbval runs each notebook as its reader would, from its own folder, at the smallest profile.
 notebooks: $(VENV)/.dev
 	PERFLAB_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks
-
-# `make test` takes 150 ticks of each process.
-schedulers: $(VENV)/.dev ## two schedulers on one database, 1,000 ticks each: every slot once
-	PERFLAB_SCHEDULER_TICKS=1000 $(BIN)/python -m pytest tests/scheduler/test_many_schedulers.py
 
 bench: $(VENV)/.lab ## our operations against the raw drivers of both engines, into reports/bench.md
 	$(BIN)/perflab bench --engine both

@@ -10,6 +10,7 @@ The branches answer the one question a caller has: *whose turn is it now?*
 - `UnitBroken`: of another item of the same atomic unit; what is to be corrected is its `__cause__`.
 - `LifecycleError`: the object is closed, or is used where it cannot work (after a fork, inside its own transaction).
 - `BufferFull`, `QueueFull`, `DeadlineOutOfReach`, `DeliveryTimeout`: load. Slow down, or allow more.
+- `HandlersStuck`: start the worker again; `perflab worker --processes` does.
 - `MissingExtra`: an optional package is needed; the message has the command that installs it.
 - `LabError`: a measurement could not be made, or its answer was wrong.
 
@@ -141,6 +142,10 @@ class DeadlineOutOfReach(PerflabError):
 
 class DeliveryTimeout(PerflabError, TimeoutError):
     """An accepted item could not be delivered within its overall deadline; its last error is the `__cause__`."""
+
+
+class HandlersStuck(PerflabError):
+    """So many handlers of a worker do not return that it cannot work on: only a new process frees their threads."""
 
 
 class MissingExtra(PerflabError, ImportError):

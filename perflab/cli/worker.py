@@ -14,7 +14,7 @@ import typer
 
 from perflab.cli.database_url import VARIABLE, DatabaseUrl, database_url
 from perflab.cli.examples import examples
-from perflab.errors import DatabaseError, InvalidInput
+from perflab.errors import DatabaseError, HandlersStuck, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ EXAMPLES = examples(
     "PERFLAB_DATABASE_URL=postgresql://… perflab worker app.jobs:handle --queue ingest --processes 4",
 )
 EXIT_FAILED = 1
-"""Of a supervised process whose database is out of reach: unlike one that was refused, it is started again."""
+"""Of a supervised process that could not go on: unlike one that was refused, it is started again."""
 
 
 def worker(
@@ -44,6 +44,9 @@ def worker(
     concurrency: Annotated[int, typer.Option(help="Jobs that run at a time, in each process.")] = 4,
     prefetch: Annotated[
         int | None, typer.Option(help="Jobs claimed ahead of those that run.", show_default=False)
+    ] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds that a handler may take; then its job fails.", show_default=False)
     ] = None,
     lease: Annotated[float, typer.Option(help="Seconds until the jobs of a dead worker go to others.")] = 60.0,
     poll_interval: Annotated[float, typer.Option(help="Seconds between looks into an empty queue, at most.")] = 0.1,
@@ -73,6 +76,7 @@ def worker(
             function,
             concurrency=concurrency,
             prefetch=prefetch,
+            timeout=timeout,
             lease=lease,
             poll_interval=poll_interval,
             drain_timeout=drain_timeout,
@@ -141,7 +145,7 @@ def _exit_code_for_supervisor(*, supervised: bool) -> Iterator[None]:
     """Tell what may pass, and is tried again, from what was refused."""
     try:
         yield
-    except DatabaseError as error:
+    except (DatabaseError, HandlersStuck) as error:
         if not supervised:
             raise
         sys.stderr.write(f"perflab: {error}\n")

@@ -1,111 +1,219 @@
-"""The jobs that a worker holds leases of, and who may decide their end."""
+"""The jobs that a worker holds, and who may decide their end."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
-from enum import Enum, auto
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TypeAlias
 
 from perflab.queue.job import Job
 
+Failure: TypeAlias = tuple[Job, BaseException]
 
-class _Phase(Enum):
-    WAITING = auto()
-    """Claimed, not started."""
-    RUNNING = auto()
-    """The handler has it."""
-    FINISHED = auto()
-    """Its acknowledgement is on its way."""
+_claim_order = attrgetter("priority", "run_at", "id")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Jobs that have ended, and are to be acknowledged."""
+
+    done: list[Job] = field(default_factory=list)
+    failed: list[Failure] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.done) + len(self.failed)
 
 
 class JobsInHand:
-    """Each job is ended by exactly one party: the handler's thread that finishes it, or the worker that gives it back.
+    """Jobs wait here in the order of claims until a runner takes them, run, and end; then they are acknowledged.
 
-    Jobs are known by their lease: a failed one may be claimed again, with its next attempt, before the note that its
-    acknowledgement is written gets here.
+    Each job is ended by exactly one party: the runner that finishes it, or the worker that takes it back. One lock
+    guards all of it, and is taken twice for each job.
 
     Args:
-        changed: called after a job has started or finished; must not block.
+        changed: called when there may be something to do, or to wait for: no more than `low_water` wait, the first one
+            has ended, nothing runs any more, or there is a deadline where there was none. It must not block.
+        timeout: seconds that a job may run.
+        monotonic: seconds.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, changed: Callable[[], None], *, timeout: float | None = None, monotonic: Callable[[], float]
+    ) -> None:
+        self.low_water = 0
+        self.ended_since: float | None = None
+        """When the first one of those to be acknowledged has ended."""
         self._changed = changed
-        self._lock = threading.Lock()
-        self._jobs: dict[tuple[int, int], Job] = {}
-        self._phases: dict[tuple[int, int], _Phase] = {}
-        self._counts = dict.fromkeys(_Phase, 0)
+        self._timeout = timeout
+        self._monotonic = monotonic
+        self._arrival = threading.Condition(threading.Lock())
+        self._waiting: deque[Job] = deque()
+        # By identity: a job whose lease was lost may be claimed here again while its handler still runs.
+        self._running: dict[int, Job] = {}
+        self._deadlines: deque[tuple[float, Job]] = deque()
+        """Of running jobs, and of some that have ended. All have the same timeout, so that these are in order."""
+        self._ended = Ended()
+        self._acknowledging = Ended()
+        self._idle = 0
+        """Threads that wait for a job."""
+        self._closed = False
+
+    # -- what there is -------------------------------------------------------------------------------------------------
 
     @property
     def waiting(self) -> int:
-        return self._counts[_Phase.WAITING]
+        return len(self._waiting)
 
     @property
     def running(self) -> int:
-        return self._counts[_Phase.RUNNING]
+        return len(self._running)
 
     @property
-    def finished(self) -> int:
-        """Finished, and not yet acknowledged."""
-        return self._counts[_Phase.FINISHED]
+    def ended(self) -> int:
+        """Ended, and not yet taken to be acknowledged."""
+        return len(self._ended)
 
     @property
-    def is_empty(self) -> bool:
-        return not self._jobs
+    def is_idle(self) -> bool:
+        """Nothing waits or runs."""
+        return not self._waiting and not self._running
 
     def jobs(self) -> list[Job]:
-        """All of them: their leases are to be kept."""
-        with self._lock:
-            return list(self._jobs.values())
+        """All that are not acknowledged yet."""
+        with self._arrival:
+            unacknowledged = (self._acknowledging, self._ended)
+            return [
+                *self._waiting,
+                *self._running.values(),
+                *(job for ended in unacknowledged for job in ended.done),
+                *(job for ended in unacknowledged for job, _ in ended.failed),
+            ]
+
+    # -- the way of a job ----------------------------------------------------------------------------------------------
 
     def add(self, jobs: Iterable[Job]) -> None:
-        with self._lock:
-            for job in jobs:
-                lease = _lease(job)
-                self._jobs[lease] = job
-                self._phases[lease] = _Phase.WAITING
-                self._counts[_Phase.WAITING] += 1
+        """Claimed jobs, in the order of claims. More urgent ones than those that wait go before them."""
+        with self._arrival:
+            waiting = len(self._waiting)
+            self._waiting.extend(jobs)
+            if 0 < waiting < len(self._waiting) and _claim_order(self._waiting[waiting]) < _claim_order(
+                self._waiting[waiting - 1]
+            ):
+                self._waiting = deque(sorted(self._waiting, key=_claim_order))
+            if self._idle:
+                self._arrival.notify(len(self._waiting))
 
-    def start(self, job: Job) -> bool:
-        """False: it was given back or lost, and must not run."""
-        return self._advance(job, _Phase.WAITING, _Phase.RUNNING)
+    def take(self) -> Job | None:
+        """The next job, which runs from here on; waits for one. None: no more will come."""
+        with self._arrival:
+            while not self._waiting:
+                if self._closed:
+                    return None
+                self._idle += 1
+                self._arrival.wait()
+                self._idle -= 1
+            return self._start()
 
-    def finish(self, job: Job) -> bool:
-        """False: it was given back while it ran, and is not to be acknowledged."""
-        return self._advance(job, _Phase.RUNNING, _Phase.FINISHED)
+    def take_at_once(self) -> Job | None:
+        """The next job, which runs from here on; None if none waits."""
+        with self._arrival:
+            return self._start() if self._waiting else None
 
-    def forget(self, job: Job) -> None:
-        """Its acknowledgement is decided."""
-        with self._lock:
-            self._remove(_lease(job))
+    def finish(self, job: Job, error: BaseException | None) -> bool:
+        """Its handler has ended. False: it was taken back while it ran, and is not to be acknowledged."""
+        with self._arrival:
+            if self._running.pop(id(job), None) is None:
+                return False
+            is_first = self._end(job, error)
+        if is_first or not self._running:
+            self._changed()
+        return True
+
+    def take_ended(self) -> Ended:
+        """What is to be acknowledged; it is in hand until `acknowledged`, or `put_back` if that failed."""
+        with self._arrival:
+            self._acknowledging, self._ended = self._ended, Ended()
+            self.ended_since = None
+            return self._acknowledging
+
+    def acknowledged(self) -> None:
+        with self._arrival:
+            self._acknowledging = Ended()
+
+    def put_back(self) -> None:
+        with self._arrival:
+            again, later = self._acknowledging, self._ended
+            self._ended, self._acknowledging = Ended(again.done + later.done, again.failed + later.failed), Ended()
+            if self._ended and self.ended_since is None:
+                self.ended_since = self._monotonic()
+
+    # -- taking back ---------------------------------------------------------------------------------------------------
 
     def take_waiting(self, among: Iterable[Job] | None = None) -> list[Job]:
         """Take jobs back that have not started: all, or those of `among`. From here on they never start."""
-        return self._take(_Phase.WAITING, among)
+        with self._arrival:
+            if among is None:
+                taken, self._waiting = list(self._waiting), deque()
+            else:
+                wanted = set(map(id, among))
+                taken = [job for job in self._waiting if id(job) in wanted]
+                self._waiting = deque(job for job in self._waiting if id(job) not in wanted)
+            return taken
 
     def take_running(self) -> list[Job]:
         """Take jobs back that are running: how they end does not count any more."""
-        return self._take(_Phase.RUNNING, None)
+        with self._arrival:
+            taken = list(self._running.values())
+            self._running.clear()
+            return taken
 
-    def _advance(self, job: Job, source: _Phase, target: _Phase) -> bool:
-        lease = _lease(job)
-        with self._lock:
-            if self._phases.get(lease) is not source:
-                return False
-            self._phases[lease] = target
-            self._counts[source] -= 1
-            self._counts[target] += 1
-        self._changed()
+    def next_deadline(self) -> float | None:
+        """When the first running job has used its time up."""
+        with self._arrival:
+            while self._deadlines and id(self._deadlines[0][1]) not in self._running:
+                self._deadlines.popleft()
+            return self._deadlines[0][0] if self._deadlines else None
+
+    def expire(self, now: float) -> list[Job]:
+        """End what has used its time up, with a TimeoutError. How its handler ends does not count any more."""
+        expired: list[Job] = []
+        while (deadline := self.next_deadline()) is not None and deadline <= now:
+            with self._arrival:
+                _, job = self._deadlines.popleft()
+                if self._running.pop(id(job), None) is not None:
+                    expired.append(job)
+                    self._end(job, TimeoutError(f"it had not ended after {self._timeout:g} seconds"))
+        return expired
+
+    def close(self) -> None:
+        """No more will come: `take` returns None when nothing waits."""
+        with self._arrival:
+            self._closed = True
+            self._arrival.notify_all()
+
+    # -- inside, under the lock ----------------------------------------------------------------------------------------
+
+    def _start(self) -> Job:
+        job = self._waiting.popleft()
+        self._running[id(job)] = job
+        has_news = len(self._waiting) == self.low_water
+        if self._timeout is not None:
+            has_news = has_news or not self._deadlines
+            self._deadlines.append((self._monotonic() + self._timeout, job))
+        if has_news:
+            self._changed()
+        return job
+
+    def _end(self, job: Job, error: BaseException | None) -> bool:
+        """Whether it is the first one that is to be acknowledged."""
+        if error is None:
+            self._ended.done.append(job)
+        else:
+            self._ended.failed.append((job, error))
+        if self.ended_since is not None:
+            return False
+        self.ended_since = self._monotonic()
         return True
-
-    def _take(self, phase: _Phase, among: Iterable[Job] | None) -> list[Job]:
-        with self._lock:
-            candidates = list(self._phases) if among is None else [_lease(job) for job in among]
-            return [self._remove(lease) for lease in candidates if self._phases.get(lease) is phase]
-
-    def _remove(self, lease: tuple[int, int]) -> Job:
-        self._counts[self._phases.pop(lease)] -= 1
-        return self._jobs.pop(lease)
-
-
-def _lease(job: Job) -> tuple[int, int]:
-    return job.id, job.attempt

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from perflab.queue.job import Job
+from perflab.queue.jobs_in_hand import JobsInHand
 
 
 class LoopRunner:
@@ -22,34 +22,35 @@ class LoopRunner:
     Args:
         handler: gets a job. Whatever it raises, CancelledError and SystemExit included, is the job's error.
         concurrency: jobs at a time.
-        start: whether a job may still run; called just before it would.
-        finish: called with each job that ran, and its error; must not raise.
+        in_hand: where jobs come from.
     """
 
     def __init__(
         self,
         handler: Callable[[Job], Coroutine[Any, Any, object]],
         concurrency: int,
-        start: Callable[[Job], bool],
-        finish: Callable[[Job, BaseException | None], None],
+        in_hand: JobsInHand,
     ) -> None:
         self._handler = handler
         self._concurrency = concurrency
-        self._start = start
-        self._finish = finish
-        self._backlog: deque[Job] = deque()
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._in_hand = in_hand
+        self._tasks: dict[asyncio.Task[object], Job] = {}
         self._closing = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="perflab-handler-loop", daemon=True)
         self._thread.start()
 
-    def submit(self, jobs: Iterable[Job]) -> None:
-        self._loop.call_soon_threadsafe(self._add, jobs)
+    def wake(self) -> None:
+        """Jobs have arrived."""
+        self._loop.call_soon_threadsafe(self._fill)
+
+    def give_up(self, jobs: list[Job]) -> None:
+        """Cancel the tasks of these jobs."""
+        self._loop.call_soon_threadsafe(self._cancel, set(map(id, jobs)))
 
     def cancel(self) -> None:
         """Cancel the tasks of all running jobs."""
-        self._loop.call_soon_threadsafe(self._cancel_all)
+        self._loop.call_soon_threadsafe(self._cancel, None)
 
     def close(self, timeout_seconds: float) -> None:
         """End the loop when its jobs have ended, and wait for that; what takes longer is left alone."""
@@ -68,39 +69,36 @@ class LoopRunner:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
-    def _add(self, jobs: Iterable[Job]) -> None:
-        self._backlog.extend(jobs)
-        self._fill()
-
     def _fill(self) -> None:
-        while self._backlog and len(self._tasks) < self._concurrency:
-            job = self._backlog.popleft()
-            if self._start(job):
-                self._begin(job)
+        while len(self._tasks) < self._concurrency and not self._closing:
+            job = self._in_hand.take_at_once()
+            if job is None:
+                return
+            self._begin(job)
 
     def _begin(self, job: Job) -> None:
         try:
             task = self._loop.create_task(self._handler(job))
         except BaseException as error:  # noqa: BLE001  # a handler may do anything; it is that job's error
-            self._finish(job, error)
+            self._in_hand.finish(job, error)
         else:
-            self._tasks.add(task)
+            self._tasks[task] = job
             task.add_done_callback(partial(self._ended, job))
 
     def _ended(self, job: Job, task: asyncio.Task[object]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         error = asyncio.CancelledError("the handler was cancelled") if task.cancelled() else task.exception()
-        self._finish(job, error)
+        self._in_hand.finish(job, error)
         self._fill()
         self._stop_if_done()
 
-    def _cancel_all(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+    def _cancel(self, among: set[int] | None) -> None:
+        for task, job in self._tasks.items():
+            if among is None or id(job) in among:
+                task.cancel()
 
     def _begin_closing(self) -> None:
         self._closing = True
-        self._backlog.clear()
         self._stop_if_done()
 
     def _stop_if_done(self) -> None:

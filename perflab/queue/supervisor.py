@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import subprocess
 import threading
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from perflab.batching.retry import longest_wait
 from perflab.database.values import check_integer, check_number
 from perflab.queue.stop_signals import stop_signals
+from perflab.queue.wakeup import LONGEST_WAIT_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -126,12 +128,13 @@ class Supervisor:
                 return
             if self._kill_at is not None:
                 moments.append(self._kill_at)
-            self._hear(min(moments) - now if moments else None)
+            self._hear(min(moments, default=math.inf) - now)
 
-    def _hear(self, seconds: float | None) -> None:
+    def _hear(self, seconds: float) -> None:
         """Wait for a process that ends, or a call to stop."""
         try:
-            number = self._news.get(timeout=None if seconds is None else max(0.0, seconds))
+            # Not longer, because not every signal wakes the main thread.
+            number = self._news.get(timeout=min(max(0.0, seconds), LONGEST_WAIT_SECONDS))
         except queue.Empty:
             return
         if number is None:

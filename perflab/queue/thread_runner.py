@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
+from perflab.errors import HandlersStuck
 from perflab.queue.job import Job
+from perflab.queue.jobs_in_hand import JobsInHand
 
 
 class ThreadRunner:
@@ -19,59 +20,65 @@ class ThreadRunner:
     Args:
         handler: gets a job. Whatever it raises, SystemExit included, is the job's error and ends no thread.
         concurrency: threads.
-        start: whether a job may still run; called in the thread that would run it.
-        finish: called with each job that ran, and its error; must not raise.
+        in_hand: where jobs come from.
     """
 
-    def __init__(
-        self,
-        handler: Callable[[Job], object],
-        concurrency: int,
-        start: Callable[[Job], bool],
-        finish: Callable[[Job, BaseException | None], None],
-    ) -> None:
+    def __init__(self, handler: Callable[[Job], object], concurrency: int, in_hand: JobsInHand) -> None:
         self._handler = handler
-        self._start = start
-        self._finish = finish
-        self._backlog: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"perflab-handler-{number}", daemon=True)
-            for number in range(concurrency)
-        ]
+        self._concurrency = concurrency
+        self._in_hand = in_hand
+        self._threads: list[threading.Thread] = []
         try:
-            for thread in self._threads:
-                thread.start()
+            for _ in range(concurrency):
+                self._start_thread()
         except RuntimeError:  # no more threads: end those that did start
-            self._threads = [thread for thread in self._threads if thread.is_alive()]
             self.close(0.0)
             raise
 
-    def submit(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
-            self._backlog.put(job)
+    def wake(self) -> None:
+        """Threads that wait for jobs have been woken by their arrival."""
+
+    def give_up(self, jobs: list[Job]) -> None:
+        """Have others do the work of threads that do not come back from these jobs.
+
+        Raises:
+            HandlersStuck: there are as many of those as of the others.
+        """
+        for _ in jobs:
+            self._threads = [thread for thread in self._threads if thread.is_alive()]
+            if len(self._threads) >= 2 * self._concurrency:
+                raise HandlersStuck(
+                    f"{self._concurrency} handlers have not returned although their time is up, and a thread cannot be "
+                    "ended from outside: give what they call a timeout of its own; a new process frees the threads"
+                )
+            self._start_thread()
 
     def cancel(self) -> None:
         """A thread cannot be interrupted: what runs, runs."""
 
     def close(self, timeout_seconds: float) -> None:
         """End the threads after their present job, and wait for that; what takes longer is left alone."""
-        for _ in self._threads:
-            self._backlog.put(None)
+        self._in_hand.close()
         deadline = time.monotonic() + timeout_seconds
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"perflab-handler-{len(self._threads)}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
     def _work(self) -> None:
-        while (job := self._backlog.get()) is not None:
-            if self._start(job):
-                self._finish(job, self._run(job))
+        take, finish, run = self._in_hand.take, self._in_hand.finish, self._run
+        while (job := take()) is not None and finish(job, run(job)):
+            pass  # a job that was taken back means that another thread works in the place of this one, or none shall
 
     def _run(self, job: Job) -> BaseException | None:
         try:
             result = self._handler(job)
         except BaseException as error:  # noqa: BLE001  # a handler may do anything; it is that job's error
             return error
-        if inspect.isawaitable(result):
+        if result is not None and inspect.isawaitable(result):
             if inspect.iscoroutine(result):
                 result.close()
             return TypeError("the handler returned an awaitable that nobody awaits: declare the handler `async def`")

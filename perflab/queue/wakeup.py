@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import queue
 
+LONGEST_WAIT_SECONDS = 0.5
+"""Of one call. Python runs signal handlers in the main thread alone, and two signals at once do not always wake it: the
+system may hand one of them to another thread."""
+
 
 class Wakeup:
     """Like `threading.Event`, but `set` may be called by a signal handler.
@@ -21,8 +25,8 @@ class Wakeup:
             self._tokens.put(None)
 
     def wait(self, timeout_seconds: float) -> None:
-        """Return after `timeout_seconds`, or as soon as `set` was called since the last wait."""
+        """Return after `timeout_seconds`, or half a second, or as soon as `set` was called since the last wait."""
         try:
-            self._tokens.get(timeout=max(0.0, timeout_seconds))
+            self._tokens.get(timeout=min(max(0.0, timeout_seconds), LONGEST_WAIT_SECONDS))
         except queue.Empty:
             return

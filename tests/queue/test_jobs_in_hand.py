@@ -1,73 +1,186 @@
+from __future__ import annotations
+
+import threading
 from datetime import UTC, datetime
+from random import Random
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perflab.queue.job import Job
 from perflab.queue.jobs_in_hand import JobsInHand
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+A_MINUTE = 60.0
 
 
-def job(job_id: int, attempt: int = 1) -> Job:
-    return Job(job_id, "q", None, 0, NOW, attempt, 5, NOW, None)
+def job(job_id: int, attempt: int = 1, priority: int = 0) -> Job:
+    return Job(job_id, "q", None, priority, NOW, attempt, 5, NOW, None)
 
 
 @pytest.fixture
-def in_hand() -> JobsInHand:
-    hand = JobsInHand(lambda: None)
+def clock() -> SimpleNamespace:
+    return SimpleNamespace(seconds=100.0, changes=0)
+
+
+@pytest.fixture
+def in_hand(clock: SimpleNamespace) -> JobsInHand:
+    def changed() -> None:
+        clock.changes += 1
+
+    hand = JobsInHand(changed, timeout=10.0, monotonic=lambda: clock.seconds)
     hand.add([job(1), job(2), job(3)])
     return hand
 
 
+def take(hand: JobsInHand) -> Job:
+    taken = hand.take_at_once()
+    assert taken is not None
+    return taken
+
+
 def counts(hand: JobsInHand) -> tuple[int, int, int]:
-    return hand.waiting, hand.running, hand.finished
+    return hand.waiting, hand.running, hand.ended
 
 
 def test_a_job_goes_through_its_phases_once(in_hand: JobsInHand) -> None:
-    assert not in_hand.finish(job(1))
-    assert in_hand.start(job(1))
-    assert not in_hand.start(job(1))
-    assert counts(in_hand) == (2, 1, 0)
-    assert in_hand.finish(job(1))
-    assert not in_hand.finish(job(1))
-    assert counts(in_hand) == (2, 0, 1)
-    assert len(in_hand.jobs()) == 3
-    in_hand.forget(job(1))
-    assert counts(in_hand) == (2, 0, 0)
-    assert not in_hand.start(job(1))
-    assert in_hand.jobs() == [job(2), job(3)]
+    assert not in_hand.finish(job(1), None)
+    first, second = take(in_hand), take(in_hand)
+    assert (first, second) == (job(1), job(2))
+    assert counts(in_hand) == (1, 2, 0)
+    error = ValueError()
+    assert in_hand.finish(first, None)
+    assert in_hand.finish(second, error)
+    assert not in_hand.finish(first, None)
+    assert counts(in_hand) == (1, 0, 2)
+    ended = in_hand.take_ended()
+    assert (ended.done, ended.failed) == ([first], [(second, error)])
+    assert counts(in_hand) == (1, 0, 0)
+    assert in_hand.jobs() == [job(3), first, second], "the lease must hold them until they are acknowledged"
+    in_hand.acknowledged()
+    assert in_hand.jobs() == [job(3)]
 
 
-def test_what_is_taken_back_neither_starts_nor_finishes(in_hand: JobsInHand) -> None:
-    in_hand.start(job(1))
+def test_more_urgent_ones_go_before_what_waits_and_others_behind(in_hand: JobsInHand) -> None:
+    take(in_hand)
+    in_hand.add([job(7, priority=-1), job(4), job(8, priority=3)])
+    in_hand.add([job(9, priority=4)])
+    assert [take(in_hand).id for _ in range(6)] == [7, 2, 3, 4, 8, 9]
+    assert in_hand.take_at_once() is None
+
+
+@given(st.lists(st.lists(st.integers(-2, 2), max_size=5), max_size=6), st.randoms(use_true_random=False))
+def test_whatever_comes_when_the_most_urgent_one_of_those_that_wait_is_next(
+    claims: list[list[int]], rng: Random
+) -> None:
+    hand = JobsInHand(lambda: None, monotonic=lambda: 0.0)
+    waiting: list[tuple[int, int]] = []
+    job_id = 0
+    for priorities in claims:
+        claimed = []
+        for priority in sorted(priorities):
+            job_id += 1
+            claimed.append(job(job_id, priority=priority))
+        hand.add(claimed)
+        waiting = sorted([*waiting, *((new.priority, new.id) for new in claimed)])
+        for _ in range(rng.randint(0, len(waiting))):
+            taken = take(hand)
+            assert (taken.priority, taken.id) == waiting.pop(0)
+
+
+def test_what_could_not_be_acknowledged_comes_before_what_has_ended_since(in_hand: JobsInHand) -> None:
+    first, second = take(in_hand), take(in_hand)
+    in_hand.finish(first, None)
+    in_hand.take_ended()
+    assert in_hand.ended_since is None
+    in_hand.finish(second, None)
+    in_hand.put_back()
+    assert in_hand.ended_since is not None
+    assert in_hand.take_ended().done == [first, second]
+
+
+def test_what_is_taken_back_neither_starts_nor_ends(in_hand: JobsInHand) -> None:
+    running = take(in_hand)
     assert in_hand.take_waiting() == [job(2), job(3)]
-    assert not in_hand.start(job(2))
-    assert in_hand.take_running() == [job(1)]
-    assert not in_hand.finish(job(1))
+    assert in_hand.take_at_once() is None
+    assert in_hand.take_running() == [running]
+    assert not in_hand.finish(running, None)
     assert in_hand.jobs() == []
     assert counts(in_hand) == (0, 0, 0)
 
 
 def test_of_some_jobs_only_those_that_wait_are_taken(in_hand: JobsInHand) -> None:
-    in_hand.start(job(1))
-    assert in_hand.take_waiting(among=[job(1), job(3), job(9), job(2, attempt=2)]) == [job(3)]
+    _, _, third = in_hand.jobs()
+    running = take(in_hand)
+    assert in_hand.take_waiting(among=[running, third, job(2)]) == [third]
     assert counts(in_hand) == (1, 1, 0)
 
 
 def test_a_new_lease_of_a_job_is_not_mistaken_for_the_old_one(in_hand: JobsInHand) -> None:
-    """A failed job may be claimed again before the note that its failure is written has come back."""
-    in_hand.start(job(1))
-    in_hand.finish(job(1))
+    """Its lease was lost while it ran, it was rescued, and has been claimed here again."""
+    old = take(in_hand)
     in_hand.add([job(1, attempt=2)])
-    in_hand.forget(job(1))
-    assert in_hand.start(job(1, attempt=2))
+    new = take(in_hand)
+    assert (new.id, new.attempt) == (1, 2)
+    assert in_hand.finish(old, None)
+    assert in_hand.running == 1
+    assert in_hand.finish(new, None)
 
 
-def test_starts_and_ends_are_reported() -> None:
-    changes: list[tuple[int, int, int]] = []
-    hand = JobsInHand(lambda: changes.append(counts(hand)))
-    hand.add([job(1)])
-    hand.start(job(1))
-    hand.start(job(1))
-    hand.finish(job(1))
-    assert changes == [(0, 1, 0), (0, 0, 1)]
+def test_what_has_used_its_time_up_has_failed_and_its_end_does_not_count(
+    in_hand: JobsInHand, clock: SimpleNamespace
+) -> None:
+    early = take(in_hand)
+    clock.seconds += 4.0
+    late, quick = take(in_hand), take(in_hand)
+    in_hand.finish(quick, None)
+    assert in_hand.next_deadline() == 110.0
+    assert in_hand.expire(109.9) == []
+    assert in_hand.expire(110.0) == [early]
+    assert not in_hand.finish(early, None)
+    assert in_hand.next_deadline() == 114.0
+    assert in_hand.expire(1e9) == [late]
+    assert in_hand.next_deadline() is None
+    ended = in_hand.take_ended()
+    assert ended.done == [quick]
+    assert [(failed, str(error)) for failed, error in ended.failed] == [
+        (early, "it had not ended after 10 seconds"),
+        (late, "it had not ended after 10 seconds"),
+    ]
+
+
+def test_it_says_when_something_is_to_be_done(in_hand: JobsInHand, clock: SimpleNamespace) -> None:
+    in_hand.low_water = 1
+    first = take(in_hand)
+    assert clock.changes == 1, "there is a deadline"
+    second = take(in_hand)
+    assert clock.changes == 2, "there is room for more"
+    third = take(in_hand)
+    in_hand.finish(first, None)
+    assert clock.changes == 3, "the first one has ended"
+    in_hand.finish(second, None)
+    assert clock.changes == 3
+    in_hand.finish(third, None)
+    assert clock.changes == 4, "nothing runs any more"
+
+
+def test_threads_wait_for_jobs_and_end_when_none_will_come() -> None:
+    hand = JobsInHand(lambda: None, monotonic=lambda: 0.0)
+    taken: list[Job] = []
+
+    def work() -> None:
+        while (next_job := hand.take()) is not None:
+            taken.append(next_job)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for number in range(50):
+        hand.add([job(number)])
+    hand.close()
+    for thread in threads:
+        thread.join(A_MINUTE)
+        assert not thread.is_alive()
+    assert sorted(done.id for done in taken) == list(range(50))

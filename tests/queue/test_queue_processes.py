@@ -23,6 +23,7 @@ import json, os, signal, sys, threading, time
 from dataclasses import asdict
 from perflab.database.database import Database
 from perflab.events import JobsFinished
+from perflab.queue.operations import MarkDone
 from perflab.queue.queue import PriorityQueue
 from perflab.queue.worker import Worker
 
@@ -42,8 +43,8 @@ if step == "claimed":
     claim = queue.claim
     queue.claim = lambda *args, **options: [claim(*args, **options), die()]
 if step == "before the acknowledgement is committed":
-    apply = queue.operations.mark_done.apply
-    queue.operations.mark_done.apply = lambda *args: [apply(*args), die()]
+    apply = MarkDone.apply
+    MarkDone.apply = lambda *args: [apply(*args), die()]
 if step == "after the acknowledgement is committed":
     database.events.add(lambda event: isinstance(event, JobsFinished) and die())
 handlers = threading.Lock()

@@ -195,7 +195,7 @@ def test_a_worker_of_a_write_behind_queue_works_the_same(database: Database, rep
 def test_the_worker_is_named_in_the_table(queue: Queue) -> None:
     queue.enqueue(1)
     seen: list[Any] = []
-    worker = Worker(queue, lambda _job: seen.extend(queue.db.fetch("SELECT worker FROM perflab_jobs")), name="Käthe")
+    worker = Worker(queue, lambda _job: seen.extend(queue.db.fetch("SELECT name FROM perflab_workers")), name="Käthe")
     worker.run(until_empty=True)
     assert seen == [("Käthe",)]
     assert str(os.getpid()) in Worker(queue, print).name
@@ -209,6 +209,8 @@ def test_the_worker_is_named_in_the_table(queue: Queue) -> None:
         {"concurrency": True},
         {"prefetch": -1},
         {"prefetch": 1.5},
+        {"timeout": 0},
+        {"timeout": "1"},
         {"lease": 0},
         {"lease": float("inf")},
         {"poll_interval": 0},

@@ -9,11 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
 import pytest
 
-from perflab.batching.batcher import RequestBatcher
 from perflab.errors import LifecycleError
 from perflab.queue.job import Job, NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
@@ -137,17 +135,3 @@ def test_a_worker_that_ran_until_empty_can_run_again(queue: Queue, report: Repor
     for _ in range(2):
         queue.enqueue(1)
         assert worker.run(until_empty=True) == report(done=1)
-
-
-def test_an_acknowledgement_that_is_just_being_handed_over_is_waited_for(
-    queue: Queue, monkeypatch: pytest.MonkeyPatch, report: Report
-) -> None:
-    submit = RequestBatcher.submit
-
-    def submit_late(batcher: RequestBatcher, *arguments: Any) -> Any:
-        time.sleep(0.05)
-        return submit(batcher, *arguments)
-
-    monkeypatch.setattr(RequestBatcher, "submit", submit_late)
-    queue.bulk_enqueue([NewJob(1), NewJob(2)])
-    assert Worker(queue, lambda _job: None).run(until_empty=True) == report(done=2)
