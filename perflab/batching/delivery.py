@@ -80,7 +80,8 @@ class Delivery:
         reads = [entry for entry in entries if isinstance(entry.item.operation, KeyedRead)]
         if reads:
             entries = [entry for entry in entries if not isinstance(entry.item.operation, KeyedRead)]
-        error = self._write(entries, tally, written)
+        has_units = batch.items > len(batch.entries)
+        error = self._write(entries, tally, written, weigh=_items_in if has_units else len)
         self._read(reads, error, tally, written)
         if self._dead_letters is not None and (letters := _letters(written)):
             hand_over(letters, self._dead_letters)
@@ -120,13 +121,21 @@ class Delivery:
         if written.flush is not None:
             self._database.events.emit(written.flush)
 
-    def _write(self, entries: Sequence[SubmissionEntry], tally: Attempts, written: Written) -> Exception | None:
+    def _write(
+        self,
+        entries: Sequence[SubmissionEntry],
+        tally: Attempts,
+        written: Written,
+        *,
+        weigh: Callable[[Sequence[PreparedItem]], int],
+    ) -> Exception | None:
         """Write what writes; returns the failure that left items to be tried again, if one did."""
         prepared = self._prepare(entries, written)
         isolated = isolate(
             prepared,
             lambda part: self._attempt(part, tally),
             part_size=self._part_size,
+            weigh=weigh,
             has_time=lambda item: self._clock() < item.entry.arrived + self._retry.delivery_timeout,
         )
         self._deliver(((item.entry, result) for item, result in isolated.delivered), written)
@@ -258,6 +267,11 @@ class Delivery:
 
 _NOT_OF_ITEMS = frozenset({FailureKind.TRANSIENT, FailureKind.UNKNOWN, FailureKind.UNUSABLE})
 """Failures that no item is to blame for."""
+
+
+def _items_in(part: Sequence[PreparedItem]) -> int:
+    """Those of units counted singly."""
+    return sum(item.entry.count for item in part)
 
 
 def _told_singly(written: Written) -> Iterator[tuple[Operation[Any, Any], Any, Any]]:

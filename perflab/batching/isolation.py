@@ -46,6 +46,7 @@ def isolate(
     attempt: Callable[[Sequence[T]], Sequence[R]],
     *,
     part_size: PartSize | None = None,
+    weigh: Callable[[Sequence[T]], int] = len,
     has_time: Callable[[T], bool] = lambda _item: True,
 ) -> Isolated[T, R]:
     """Write items with `attempt`, all or nothing each time, and halve what is refused until the poison stands alone.
@@ -64,6 +65,7 @@ def isolate(
             raises is judged by `classify`. A statement that cannot run is halved too: whether a row or the statement is
             to blame is known only when a row stands alone.
         part_size: bounds the parts, and learns from them.
+        weigh: how much a part is to the `part_size`: where items differ, such as units, not their number.
         has_time: whether there is time to try a smaller part at once; asked for the first item of what was too much.
 
     Returns:
@@ -74,16 +76,18 @@ def isolate(
     parts = [items] if items else []
     while parts:
         part = parts.pop()
-        if (count := part_size.cut(len(part))) < len(part):
+        weight = weigh(part)
+        if (fits := part_size.cut(weight)) < weight and (count := max(1, len(part) * fits // weight)) < len(part):
             parts.append(part[count:])
             part = part[:count]
+            weight = weigh(part)
         outcome.attempts += 1
         try:
             results = attempt(part)
         except Exception as error:  # noqa: BLE001  # each kind has its own answer
             kind = classify(error)
             if kind is FailureKind.TRANSIENT and is_too_much(error):
-                part_size.too_much(len(part))
+                part_size.too_much(weight)
                 if len(part) > 1 and has_time(part[0]):
                     parts.append(part)
                     continue
@@ -101,7 +105,7 @@ def isolate(
                 cut = 1 << ((len(part) - 1).bit_length() - 1)  # the largest power of two below
                 parts += [part[cut:], part[:cut]]
         else:
-            part_size.fitted(len(part))
+            part_size.fitted(weight)
             outcome.parts.append((part, results))
     return outcome
 

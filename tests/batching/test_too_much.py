@@ -71,6 +71,26 @@ def test_poison_in_a_batch_that_is_too_much_fails_alone(n: int, fits: int, poiso
     assert [item for item, _ in outcome.failed] == [item for item in range(n) if item in poison]
 
 
+@given(weights=st.lists(st.integers(1, 40), min_size=1, max_size=60), fits=st.integers(40, 400))
+def test_units_are_as_much_as_their_items(weights: list[int], fits: int) -> None:
+    """What they teach holds for single items afterwards, and the other way round."""
+    part_size, tried = PartSize(), []
+
+    def write(part: Sequence[int]) -> Sequence[int]:
+        tried.append(sum(part))
+        if sum(part) > fits:
+            raise MemoryError
+        return part
+
+    outcome = isolate(weights, write, part_size=part_size, weigh=sum)
+    assert [item for item, _ in outcome.delivered] == weights
+    if sum(weights) <= fits:
+        assert tried == [sum(weights)]
+    else:
+        *_, last = (weight for weight in tried if weight > fits)
+        assert last // 2 <= part_size.cut(10**6) <= max(last // 2, fits + 1, 1.1 * fits), "in items, not in units"
+
+
 @given(n=st.integers(1, 2_000))
 def test_where_nothing_fits_all_wait_after_a_few_attempts(n: int) -> None:
     """Elsewhere a batch that times out is tried again at the same size (neo#16972)."""
