@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from perflab.batching.sizing.aimd import AimdSizing
     from perflab.batching.sizing.cost_model import CostModelSizing
     from perflab.batching.sizing.fixed import FixedSizing
+    from perflab.cache.engine_warming import EngineWarmReport, warm_engine
     from perflab.cache.lifetimes import CacheLifetimes
     from perflab.cache.metrics import CacheMetrics
     from perflab.cache.predictors import AskedOften, DueSoon
@@ -73,6 +74,7 @@ _HOME = {
     "DoneJob": "perflab.queue.job",
     "DrainReport": "perflab.batching.drain_report",
     "DueSoon": "perflab.cache.predictors",
+    "EngineWarmReport": "perflab.cache.engine_warming",
     "FinishedIngest": "perflab.scheduler.watch",
     "FixedSizing": "perflab.batching.sizing.fixed",
     "Fleet": "perflab.batching.fleet.fleet",
@@ -103,6 +105,7 @@ _HOME = {
     "exit_on_sigterm": "perflab.batching.interrupts",
     "load": "perflab.database.load",
     "load_all": "perflab.database.load",
+    "warm_engine": "perflab.cache.engine_warming",
 }
 
 __all__ = [
@@ -128,6 +131,7 @@ __all__ = [
     "DoneJob",
     "DrainReport",
     "DueSoon",
+    "EngineWarmReport",
     "FinishedIngest",
     "FixedSizing",
     "Fleet",
@@ -159,6 +163,7 @@ __all__ = [
     "exit_on_sigterm",
     "load",
     "load_all",
+    "warm_engine",
 ]
 
 

@@ -27,6 +27,7 @@ NAMES = [
     "DoneJob",
     "DrainReport",
     "DueSoon",
+    "EngineWarmReport",
     "FinishedIngest",
     "FixedSizing",
     "Fleet",
@@ -58,6 +59,7 @@ NAMES = [
     "exit_on_sigterm",
     "load",
     "load_all",
+    "warm_engine",
 ]
 
 
