@@ -24,6 +24,7 @@ from perflab.queue.hints import Discard
 from perflab.queue.hints import Retry as RetryHint
 from perflab.queue.job import Job
 from perflab.queue.operation import MOST_ATTEMPTS, ROW_BYTES, QueueOperation, QueueSettings
+from perflab.queue.plain_jobs import plain_leases
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,12 +53,18 @@ class MarkDone(QueueOperation[DoneItem, bool]):
             )
         return lease_of(_job_of(item))
 
+    def prepare_plain(self, items: Sequence[DoneItem]) -> Sequence[Any] | None:
+        return plain_leases(items)
+
     def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> Sequence[bool]:
         return self._engine.mark_done(connection, rows)
 
     def event(self, items: Sequence[DoneItem], results: Sequence[bool]) -> Event:  # noqa: ARG002
         done = results.count(True)
         return JobsFinished(self._settings.name, done=done, stale=len(results) - done)
+
+
+NO_RESULT = "null"
 
 
 class KeepDone(MarkDone):
@@ -68,6 +75,10 @@ class KeepDone(MarkDone):
     def prepare(self, item: DoneItem) -> Any:
         job, result = _pair(item, "(job, result)") if isinstance(item, tuple) else (item, None)
         return *lease_of(job), self._settings.encode(result)
+
+    def prepare_plain(self, items: Sequence[DoneItem]) -> Sequence[Any] | None:
+        leases = plain_leases(items)
+        return None if leases is None else [(*lease, NO_RESULT) for lease in leases]
 
     def size_bytes(self, item: DoneItem) -> int:
         return ROW_BYTES + (approximate_bytes(item[1]) if isinstance(item, tuple) else 0)

@@ -13,9 +13,10 @@ from typing import Any
 
 from perflab.database.compression import StoredPayload
 from perflab.database.plain_payloads import encode_all
-from perflab.queue.engine import EnqueueRow
-from perflab.queue.job import NewJob
+from perflab.queue.engine import EnqueueRow, Lease
+from perflab.queue.job import Job, NewJob
 
+_LEASE = attrgetter("id", "attempt")
 _FIELDS = tuple(map(attrgetter, ("payload", "priority", "max_attempts", "run_at", "key")))
 
 
@@ -46,3 +47,8 @@ def plain_jobs(
         if set(map(type, column)) != {int} or min(column) < low or max(column) > high:
             return None
     return list(zip(encode_all(encode, payloads), *numbers, moments, keys, strict=True))
+
+
+def plain_leases(items: Sequence[Any]) -> list[Lease] | None:
+    """Id and attempt of claimed jobs; None where one of them is something else."""
+    return list(map(_LEASE, items)) if set(map(type, items)) == {Job} else None

@@ -60,33 +60,29 @@ SELECT ids FROM answer
 -- One row for each watch, which holds all that the batch says of it. The lock keeps a watch from being removed between
 -- its look-up and the write, which would refuse the whole batch; it lets ticks pass. Returns the names that no watch has.
 -- 0 stands for no success, and without failures there is no error. One look-up of all names takes the locks in half the
--- time of one for each.
-WITH given AS MATERIALIZED (
-    SELECT
-        name,
-        cursor,
-        etag,
-        last_success_at,
-        coalesce(last_error, (%(last_errors)b::text[])[1]) AS last_error,
-        coalesce(failures, (%(failures)b::int8[])[1]) AS failures
-    FROM unnest(
-        %(names)b::text[], %(cursors)b::text[], %(etags)b::text[], %(last_successes)b::int8[], %(last_errors)b::text[],
-        %(failures)b::int8[]
-    ) AS given (name, cursor, etag, last_success_at, last_error, failures)
-),
-known AS MATERIALIZED (
-    SELECT watch.id, given.*
-    FROM (
-        SELECT id, name FROM perflab_watches WHERE name = ANY(%(names)b::text[]) ORDER BY name COLLATE "C" FOR KEY SHARE
-    ) AS watch
-    JOIN given ON given.name = watch.name
+-- time of one for each, and only what it finds is kept: copies of all that is given would cost 0.3 µs a row.
+WITH known AS MATERIALIZED (
+    SELECT id, name FROM perflab_watches WHERE name = ANY(%(names)b::text[]) ORDER BY name COLLATE "C" FOR KEY SHARE
 ),
 written AS (
     INSERT INTO perflab_ingest_states AS stored
         (watch_id, cursor, etag, last_success_at, last_error, consecutive_failures, updated_at)
     SELECT
-        id, cursor, etag, nullif(last_success_at, 0), CASE WHEN failures > 0 THEN last_error END, failures, %(now)s::int8
+        id,
+        cursor,
+        etag,
+        nullif(last_success_at, 0),
+        CASE
+            WHEN coalesce(failures, (%(failures)b::int8[])[1]) > 0
+            THEN coalesce(last_error, (%(last_errors)b::text[])[1])
+        END,
+        coalesce(failures, (%(failures)b::int8[])[1]),
+        %(now)s::int8
     FROM known
+    JOIN unnest(
+        %(names)b::text[], %(cursors)b::text[], %(etags)b::text[], %(last_successes)b::int8[], %(last_errors)b::text[],
+        %(failures)b::int8[]
+    ) AS given (name, cursor, etag, last_success_at, last_error, failures) USING (name)
     ORDER BY id
     ON CONFLICT (watch_id) DO UPDATE
     SET cursor = coalesce(excluded.cursor, stored.cursor),
@@ -100,7 +96,7 @@ written AS (
 ),
 answer AS (
     SELECT name
-    FROM given
+    FROM unnest(%(names)b::text[]) AS given (name)
     WHERE (SELECT count(*) FROM known) < cardinality(%(names)b::text[]) AND name NOT IN (SELECT name FROM known)
 )
 /* ledger: name */
