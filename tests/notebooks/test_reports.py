@@ -27,8 +27,9 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 EXPECTED = Path(__file__).parent / "expected"
 CHECKED = "nbval-check-output"
 TOUR, SWEEP, LATENCY = "01_first_look", "02_batch_size_and_flush_interval", "03_round_trips_and_latency"
-ADAPTIVE, WARMING = "04_adaptive_batching", "06_cache_warming"
+ADAPTIVE, WARMING, SCHEDULER = "04_adaptive_batching", "06_cache_warming", "07_scheduler"
 FIXTURES = {TOUR: "tour", SWEEP: "sweep", LATENCY: "latency", ADAPTIVE: "adaptive", WARMING: "warming"}
+FIXTURES |= {SCHEDULER: "scheduler"}
 PLAN = standard_plan("smoke")
 FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
 
@@ -88,7 +89,12 @@ def warming(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_smoke(WARMING, tmp_path_factory.mktemp("warming"))
 
 
-@pytest.fixture(params=[TOUR, SWEEP, LATENCY, ADAPTIVE, WARMING])
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_smoke(SCHEDULER, tmp_path_factory.mktemp("scheduler"))
+
+
+@pytest.fixture(params=list(FIXTURES))
 def run(request: pytest.FixtureRequest) -> Run:
     found: Run = request.getfixturevalue(FIXTURES[request.param])
     return found

@@ -15,6 +15,7 @@ from perflab.lab.plots.sizing_change import sizes_through_a_change
 from perflab.lab.plots.sizing_contests import adaptive_against_the_best
 from perflab.lab.plots.sizing_loads import latency_and_cost_by_load
 from perflab.lab.plots.throughput import throughput_by_batch_size
+from perflab.lab.plots.ticks import tick_round_trips_by_due, tick_time_by_due
 from perflab.lab.plots.warming import cost_of_warming, hit_rate_over_time, wait_over_time
 from perflab.lab.plots.ways import cost_of_ways
 
@@ -38,5 +39,7 @@ __all__ = [
     "throughput_by_added_latency",
     "throughput_by_batch_size",
     "throughput_latency_frontier",
+    "tick_round_trips_by_due",
+    "tick_time_by_due",
     "wait_over_time",
 ]
