@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from itertools import compress
 from math import inf
+from operator import attrgetter
 from random import Random
 from typing import Any
 
@@ -19,10 +21,10 @@ from perflab.batching.dead_letters import DeadLetter, DeadLetters, hand_over
 from perflab.batching.gate import FlushGate, gated
 from perflab.batching.isolation import isolate
 from perflab.batching.outcomes import Written, in_doubt, name_of_operation, typed_error
-from perflab.batching.part import AppliedPart, Doubt, PreparedItem, SubmissionBatch, SubmissionEntry, Unreadable
+from perflab.batching.part import AppliedPart, Doubt, SubmissionBatch, SubmissionEntry, Unreadable
 from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
-from perflab.batching.unit_write import UnitWrite, count_items
+from perflab.batching.unit_write import UnitWrite
 from perflab.database.database import Database
 from perflab.database.failures import classify
 from perflab.database.load import KeyedRead
@@ -75,28 +77,29 @@ class Delivery:
         start = self._clock()
         tally = Attempts()
         entries = self._drop_late(entries, start, written)
-        if any(entry.doubt is not None for entry in entries):
+        if any(map(_doubt, entries)):
             entries = self._settle_doubts(entries, tally, written)
-        reads = [entry for entry in entries if isinstance(entry.item.operation, KeyedRead)]
-        if reads:
+        reads: Sequence[SubmissionEntry] = ()
+        if any(issubclass(kind, KeyedRead) for kind in {type(entry.item.operation) for entry in entries}):
+            reads = [entry for entry in entries if isinstance(entry.item.operation, KeyedRead)]
             entries = [entry for entry in entries if not isinstance(entry.item.operation, KeyedRead)]
         has_units = batch.items > len(batch.entries)
         error = self._write(entries, tally, written, weigh=_items_in if has_units else len)
-        self._read(reads, error, tally, written)
+        if reads:
+            self._read(reads, error, tally, written)
         if self._dead_letters is not None and (letters := _letters(written)):
             hand_over(letters, self._dead_letters)
         if tally.attempts:
-            delivered = count_items(entry.item.operation for entry, _ in written.delivered)
-            undecided = count_items(entry.item.operation for entry in written.undecided)
+            delivered, undecided = _items_in(written.delivered), _items_in(written.undecided)
             seconds = self._clock() - start
             written.flush = tally.describe(batch, delivered, written.failed_items, undecided, seconds)
         return written
 
     def _drop_late(self, entries: Sequence[SubmissionEntry], now: float, written: Written) -> Sequence[SubmissionEntry]:
         """What cannot be written by its deadline any more is not written, unless it may be already."""
-        late = {entry.number for entry in entries if entry.deadline <= now and entry.doubt is None}
-        if not late:
+        if now < min(map(_deadline, entries), default=inf):
             return entries
+        late = {entry.number for entry in entries if entry.deadline <= now and entry.doubt is None}
         for entry in entries:
             if entry.number in late:
                 error = DeliveryTimeout(
@@ -127,7 +130,7 @@ class Delivery:
         tally: Attempts,
         written: Written,
         *,
-        weigh: Callable[[Sequence[PreparedItem]], int],
+        weigh: Callable[[Sequence[SubmissionEntry]], int],
     ) -> Exception | None:
         """Write what writes; returns the failure that left items to be tried again, if one did."""
         prepared = self._prepare(entries, written)
@@ -136,16 +139,17 @@ class Delivery:
             lambda part: self._attempt(part, tally),
             part_size=self._part_size,
             weigh=weigh,
-            has_time=lambda item: self._clock() < item.entry.arrived + self._retry.delivery_timeout,
+            has_time=lambda entry: self._clock() < entry.arrived + self._retry.delivery_timeout,
         )
-        self._deliver(((item.entry, result) for item, result in isolated.delivered), written)
-        written.failed += [(item.entry, typed_error(error, item.entry)) for item, error in isolated.failed]
-        undecided = [item.entry for item in isolated.undecided]
+        for part, results in isolated.parts:
+            _deliver(part, results, written)
+        written.failed += [(entry, typed_error(error, entry)) for entry, error in isolated.failed]
+        undecided = list(isolated.undecided)
         if isinstance(isolated.error, OutcomeUnknown):
             if isolated.error.batch is not None:
                 Doubt(isolated.error.batch, isolated.in_doubt)
             else:  # there is no ledger, and to try again would be a guess
-                written.failed += [(entry, in_doubt(entry, isolated.error)) for entry, *_ in isolated.in_doubt]
+                written.failed += [(entry, in_doubt(entry, isolated.error)) for entry in isolated.in_doubt]
                 del undecided[: len(isolated.in_doubt)]
         self._undecided(undecided, isolated.error, written)
         return isolated.error
@@ -161,34 +165,37 @@ class Delivery:
             first = min(entry.number for entry in written.undecided)
             self._undecided([entry for entry in entries if entry.number > first], error, written)
             entries = [entry for entry in entries if entry.number < first]
-        by_operation: dict[int, list[PreparedItem]] = {}
-        for item in self._prepare(entries, written):
-            by_operation.setdefault(id(item.operation), []).append(item)
+        by_operation: dict[int, list[SubmissionEntry]] = {}
+        for entry in self._prepare(entries, written):
+            by_operation.setdefault(id(entry.item.operation), []).append(entry)
         for items in by_operation.values():
             isolated = isolate(items, lambda part: self._look_up(part, tally))
-            self._deliver(((item.entry, result) for item, result in isolated.delivered), written)
-            written.failed += [(item.entry, typed_error(error, item.entry)) for item, error in isolated.failed]
-            self._undecided([item.entry for item in isolated.undecided], isolated.error, written)
+            for part, results in isolated.parts:
+                _deliver(part, results, written)
+            written.failed += [(entry, typed_error(error, entry)) for entry, error in isolated.failed]
+            self._undecided(isolated.undecided, isolated.error, written)
 
-    def _look_up(self, part: Sequence[PreparedItem], tally: Attempts) -> Sequence[Any]:
+    def _look_up(self, part: Sequence[SubmissionEntry], tally: Attempts) -> Sequence[Any]:
         with tally.counted(self._database.reading_connection()) as connection:
             with nullcontext() if self._gate is None else self._gate.reading(connection):
-                answer = part[0].operation.apply(connection, [item.row for item in part])
+                answer = part[0].item.operation.apply(connection, [entry.row for entry in part])
             results = list(answer)
         tally.unbatched += len(part)  # one SELECT is one round trip everywhere
         return results
 
-    def _prepare(self, entries: Sequence[SubmissionEntry], written: Written) -> list[PreparedItem]:
-        prepared: list[PreparedItem] = []
+    def _prepare(self, entries: Sequence[SubmissionEntry], written: Written) -> Sequence[SubmissionEntry]:
+        prepared: list[SubmissionEntry] = []
         for entry in entries:
             operation, item, _future = entry.item
             try:
-                prepared.append(PreparedItem(entry, operation, operation.prepare(item)))
+                entry.row = operation.prepare(item)
             except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
                 written.failed.append((entry, typed_error(error, entry)))
+            else:
+                prepared.append(entry)
         return prepared
 
-    def _attempt(self, part: Sequence[PreparedItem], tally: Attempts) -> list[Any]:
+    def _attempt(self, part: Sequence[SubmissionEntry], tally: Attempts) -> list[Any]:
         """Write one part in one transaction."""
         try:
             with tally.counted(self._database.writing_connection()) as connection:
@@ -197,8 +204,9 @@ class Delivery:
                     applied = AppliedPart(connection, part)
                 tally.superseded += connection.superseded - superseded
         except Exception as error:
-            if len(part) == 1 and isinstance(part[0].operation, UnitWrite) and classify(error) not in _NOT_OF_ITEMS:
-                self._find_breaker(part[0].operation, part[0].row, tally)
+            unit = part[0].item.operation
+            if len(part) == 1 and isinstance(unit, UnitWrite) and classify(error) not in _NOT_OF_ITEMS:
+                self._find_breaker(unit, part[0].row, tally)
             raise
         tally.unbatched += len(applied) * self._database.round_trips_of_one
         return applied.results()
@@ -225,7 +233,7 @@ class Delivery:
             failure = error
         told = [entry for entry in entries if entry.doubt is not None and not _is_in_doubt(entry)]
         tally.unbatched += len(told) * self._database.round_trips_of_one
-        self._deliver(((entry, entry.doubt.results[entry.number]) for entry in told), written)
+        _deliver(told, [entry.doubt.results[entry.number] for entry in told], written)
         left = [entry for entry in entries if entry.doubt is None or _is_in_doubt(entry)]
         if failure is None:
             return left
@@ -234,14 +242,6 @@ class Delivery:
             return []
         written.failed += [(entry, in_doubt(entry, failure)) for entry in left if _is_in_doubt(entry)]
         return [entry for entry in left if entry.doubt is None]
-
-    def _deliver(self, results: Iterable[tuple[SubmissionEntry, Any]], written: Written) -> None:
-        for entry, result in results:
-            if isinstance(result, Unreadable):
-                written.failed.append((entry, typed_error(result.error, entry)))
-                written.unreadable.add(entry.number)
-            else:
-                written.delivered.append((entry, result))
 
     def _undecided(self, entries: Sequence[SubmissionEntry], error: Exception | None, written: Written) -> None:
         """Try again what has time left; the rest fails with its deadline."""
@@ -265,18 +265,35 @@ class Delivery:
                 written.failed.append((entry, expired))
 
 
+_count = attrgetter("count")
+_deadline = attrgetter("deadline")
+_doubt = attrgetter("doubt")
+
 _NOT_OF_ITEMS = frozenset({FailureKind.TRANSIENT, FailureKind.UNKNOWN, FailureKind.UNUSABLE})
 """Failures that no item is to blame for."""
 
 
-def _items_in(part: Sequence[PreparedItem]) -> int:
+def _items_in(part: Sequence[SubmissionEntry]) -> int:
     """Those of units counted singly."""
-    return sum(item.entry.count for item in part)
+    return sum(map(_count, part))
+
+
+def _deliver(entries: Sequence[SubmissionEntry], results: Sequence[Any], written: Written) -> None:
+    """Note what is written, and of what the result cannot be read."""
+    if Unreadable in set(map(type, results)):
+        for entry, result in zip(entries, results, strict=True):
+            if isinstance(result, Unreadable):
+                written.failed.append((entry, typed_error(result.error, entry)))
+                written.unreadable.add(entry.number)
+        readable = [not isinstance(result, Unreadable) for result in results]
+        entries, results = list(compress(entries, readable)), list(compress(results, readable))
+    written.delivered += entries
+    written.results += results
 
 
 def _told_singly(written: Written) -> Iterator[tuple[Operation[Any, Any], Any, Any]]:
     """Operation, item and result of what was delivered, also of each item of a unit."""
-    for entry, result in written.delivered:
+    for entry, result in zip(written.delivered, written.results, strict=True):
         operation, item, _future = entry.item
         if isinstance(operation, UnitWrite):
             outcomes = zip(operation.members, result, strict=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from perflab.batching.part import SubmissionBatch, SubmissionEntry
-from perflab.batching.unit_write import count_items
 from perflab.database.failures import as_perflab_error
 from perflab.database.ledger import outcome_unknown
 from perflab.errors import LifecycleError, OutcomeUnknown, StatementError
@@ -21,7 +20,9 @@ logger = logging.getLogger(__name__)
 class Written:
     """How the items of one batch ended."""
 
-    delivered: list[tuple[SubmissionEntry, Any]] = field(default_factory=list)
+    delivered: list[SubmissionEntry] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
+    """Of each that is delivered."""
     failed: list[tuple[SubmissionEntry, Exception]] = field(default_factory=list)
     unreadable: set[int] = field(default_factory=set)
     """Numbers of those that failed although they are written: only their results are lost."""
@@ -33,7 +34,7 @@ class Written:
     @property
     def failed_items(self) -> int:
         """How many failed, those of units counted singly."""
-        return count_items(entry.item.operation for entry, _ in self.failed)
+        return sum(entry.count for entry, _ in self.failed)
 
 
 def interrupted(batch: SubmissionBatch, error: BaseException) -> Written:
@@ -45,7 +46,7 @@ def interrupted(batch: SubmissionBatch, error: BaseException) -> Written:
 
 def resolve(written: Written) -> None:
     """Give the items that are decided to their futures."""
-    give_results(written.delivered)
+    give_results(zip(written.delivered, written.results, strict=True))
     give_errors(written.failed)
 
 

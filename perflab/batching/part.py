@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from perflab.batching.accumulator import Batch
@@ -16,23 +16,19 @@ from perflab.database.ledger import KeptAnswers
 from perflab.database.operation import DriverConnection, Operation
 from perflab.errors import ResultLost
 
+AnyOperation: TypeAlias = Operation[Any, Any]
+
 
 class Submission(NamedTuple):
     """One item as it was submitted, and the future (of either kind) that its caller holds."""
 
-    operation: Operation[Any, Any]
+    operation: AnyOperation
     item: Any
     future: Any
 
 
 SubmissionEntry = Entry[Submission]
 SubmissionBatch = Batch[Submission]
-
-
-class PreparedItem(NamedTuple):
-    entry: SubmissionEntry
-    operation: Operation[Any, Any]
-    row: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +39,18 @@ class Unreadable:
 
 
 class AppliedPart:
-    """The items as they are sent, inside a transaction, and their results once it has ended."""
+    """The rows of some items as they are sent, inside a transaction, and the results once it has ended."""
 
-    def __init__(self, connection: DriverConnection, part: Sequence[PreparedItem]) -> None:
-        self._part = part
-        self._opened = open_units(part)
-        self._results: list[Any] = [None] * len(self._opened)
+    def __init__(self, connection: DriverConnection, part: Sequence[SubmissionEntry]) -> None:
+        operations = [entry.item.operation for entry in part]
+        rows = [entry.row for entry in part]
+        self._units = operations if UnitWrite in set(map(type, operations)) else ()
+        if self._units:
+            operations, rows = _opened(operations, rows)
+        self._results: list[Any] = [None] * len(operations)
         self._answers: list[tuple[list[int], Sequence[Any]]] = []
-        for operation, positions in group_by_operation([prepared.operation for prepared in self._opened]):
-            answer = operation.apply(connection, [self._opened[position].row for position in positions])
+        for operation, positions in group_by_operation(operations):
+            answer = operation.apply(connection, [rows[position] for position in positions])
             if connection.answers_at_once:  # and must be read, while a faulty operation can be undone
                 self._spread(answer, positions)
             else:
@@ -59,7 +58,7 @@ class AppliedPart:
 
     def __len__(self) -> int:
         """Items, those of units counted singly."""
-        return len(self._opened)
+        return len(self._results)
 
     def results(self) -> list[Any]:
         """One for each item of the part, a list for a unit. What cannot be read is `Unreadable`: it is committed and
@@ -71,12 +70,12 @@ class AppliedPart:
             except Exception as error:  # noqa: BLE001  # an operation may do anything
                 for position in positions:
                     self._results[position] = Unreadable(error)
-        if self._opened is self._part:
+        if not self._units:
             return self._results
         left = iter(self._results)
         return [
-            list(islice(left, len(item.operation))) if isinstance(item.operation, UnitWrite) else next(left)
-            for item in self._part
+            list(islice(left, len(operation))) if isinstance(operation, UnitWrite) else next(left)
+            for operation in self._units
         ]
 
     def _spread(self, answer: Sequence[Any], positions: list[int]) -> None:
@@ -84,18 +83,20 @@ class AppliedPart:
             self._results[position] = result
 
 
-def open_units(part: Sequence[PreparedItem]) -> Sequence[PreparedItem]:
-    """The part with the items of each unit in its place; itself if it has no unit."""
-    if not any(isinstance(item.operation, UnitWrite) for item in part):
-        return part
-    opened = []
-    for item in part:
-        if isinstance(item.operation, UnitWrite):
-            rows = zip(item.operation.members, item.row, strict=True)
-            opened += [PreparedItem(item.entry, member.operation, row) for member, row in rows]
+def _opened(
+    operations: Sequence[Operation[Any, Any]], rows: Sequence[Any]
+) -> tuple[list[Operation[Any, Any]], list[Any]]:
+    """Operations and rows with those of the items of each unit in its place."""
+    of_items: list[AnyOperation] = []
+    rows_of_items: list[Any] = []
+    for operation, row in zip(operations, rows, strict=True):
+        if isinstance(operation, UnitWrite):
+            of_items += [member.operation for member in operation.members]
+            rows_of_items += row
         else:
-            opened.append(item)
-    return opened
+            of_items.append(operation)
+            rows_of_items.append(row)
+    return of_items, rows_of_items
 
 
 class Doubt:
@@ -105,22 +106,22 @@ class Doubt:
     tells of all, because they need not come back in one batch.
     """
 
-    def __init__(self, batch: UUID, part: Sequence[PreparedItem]) -> None:
+    def __init__(self, batch: UUID, part: Sequence[SubmissionEntry]) -> None:
         self.batch = batch
         self._part = part
         self.results: dict[int, Any] | None = None
         """By number of the entry, once it is known that the part is written."""
-        for prepared in part:
-            prepared.entry.doubt = self
+        for entry in part:
+            entry.doubt = self
 
     def settle(self, kept: KeptAnswers | None) -> None:
         """Take what the ledger told: what the database answered, or None: it is not written, and never will be."""
         if kept is None:
-            for prepared in self._part:
-                prepared.entry.doubt = None
+            for entry in self._part:
+                entry.doubt = None
             return
         try:
             results = kept.replay(lambda connection: AppliedPart(connection, self._part)).results()
         except ResultLost as error:
             results = [Unreadable(error)] * len(self._part)
-        self.results = {prepared.entry.number: result for prepared, result in zip(self._part, results, strict=True)}
+        self.results = {entry.number: result for entry, result in zip(self._part, results, strict=True)}

@@ -98,14 +98,13 @@ class ThreadFutures:
         """Give the items that are decided to their futures, those last for which somebody waits."""
         others = []
         with self._making:
-            for outcome in written.delivered:
-                entry, result = outcome
+            for entry, result in zip(written.delivered, written.results, strict=True):
                 future = entry.item.future
                 if future.__class__ is LazyFuture and future._state == RUNNING and not future.is_awaited:  # noqa: SLF001
                     future._result = result  # noqa: SLF001
                     future._state = FINISHED  # noqa: SLF001  # last, for those who read it without a lock
                 else:
-                    others.append(outcome)
+                    others.append((entry, result))
         give_results(others)
         give_errors(written.failed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from perflab.batching.grouping import parents_first
@@ -110,8 +110,3 @@ class UnitWrite:
 def count_of(operation: Operation[Any, Any]) -> int:
     """As how many items one with this operation counts; a unit counts as all of its own."""
     return len(operation) if isinstance(operation, UnitWrite) else 1
-
-
-def count_items(operations: Iterable[Operation[Any, Any]]) -> int:
-    """How many items these are the operations of."""
-    return sum(map(count_of, operations))

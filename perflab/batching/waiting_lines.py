@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Entry(Generic[T]):
     """One item with what the accumulator knows of it."""
 
-    __slots__ = ("arrived", "attempts", "cause", "deadline", "doubt", "item", "lane", "number", "size")
+    __slots__ = ("arrived", "attempts", "cause", "deadline", "doubt", "item", "lane", "number", "row", "size")
 
     count: int = 1
     """As how many items it counts."""
@@ -32,7 +32,9 @@ class Entry(Generic[T]):
         self.deadline = inf  # on the clock of the accumulator; it is not sent after that
         self.attempts = 0
         self.cause: Cause | None = None  # for which it first left
-        self.doubt: Any = None  # of whoever writes it: what an attempt of unknown outcome left open
+        # Of whoever writes it. An object of their own for each item would cost more than what they do with it.
+        self.row: Any = None  # the item as it is sent
+        self.doubt: Any = None  # what an attempt of unknown outcome left open
 
     def __repr__(self) -> str:
         return f"Entry(#{self.number}, {self.size} B, arrived {self.arrived}, {self.attempts} attempts)"

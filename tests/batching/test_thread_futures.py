@@ -77,7 +77,7 @@ class Subject:
 
     def resolve(self) -> Any:
         if self.futures is not None:
-            self.futures.resolve(Written(delivered=[(self.entry, "it")]))
+            self.futures.resolve(Written([self.entry], ["it"]))
         elif not self.future.done():
             self.future.set_result("it")
 
@@ -139,7 +139,7 @@ def test_nothing_is_made_for_a_result_that_nobody_waited_for(futures: ThreadFutu
     entry = entry_of(future := futures.new())
     assert futures.start([entry]) == [entry]
     assert not future.done()
-    futures.resolve(Written(delivered=[(entry, 7)]))
+    futures.resolve(Written([entry], [7]))
     assert future.done()
     assert future.result() == 7
     assert "_condition" not in vars(future)
@@ -170,7 +170,7 @@ def test_those_for_whom_somebody_waits_are_told_last(futures: ThreadFutures) -> 
     done: list[list[bool]] = []
     entries[1].item.future.add_done_callback(lambda _: done.append([entry.item.future.done() for entry in entries]))
     futures.start(entries)
-    futures.resolve(Written(delivered=[(entry, None) for entry in entries]))
+    futures.resolve(Written(entries, [None] * 5))
     assert done == [[True] * 5], "whoever wakes finds all the others"
 
 
@@ -182,7 +182,7 @@ def test_a_callback_that_raises_reaches_nobody_else(futures: ThreadFutures, capl
     for entry in entries:
         entry.item.future.add_done_callback(fail)
     futures.start(entries)
-    futures.resolve(Written(delivered=[(entry, entry.number) for entry in entries]))
+    futures.resolve(Written(entries, [0, 1, 2]))
     assert [entry.item.future.result(0) for entry in entries] == [0, 1, 2]
     assert caplog.text.count("a callback of a future failed") == 3
 
@@ -242,7 +242,7 @@ def call_back(entries: Sequence[SubmissionEntry], called: list[Any]) -> None:
 
 def write(futures: ThreadFutures, entries: list[SubmissionEntry]) -> list[int]:
     started = futures.start(entries)
-    futures.resolve(Written(delivered=[(entry, entry.number) for entry in started]))
+    futures.resolve(Written(list(started), [entry.number for entry in started]))
     return [entry.number for entry in started]
 
 
@@ -330,7 +330,7 @@ def blocked_until_released(held: Any, target: Callable[[], Any]) -> bool:
 def test_a_state_changes_under_the_condition_once_there_is_one(futures: ThreadFutures) -> None:
     entry = entry_of(future := futures.new())
     assert blocked_until_released(future._condition, partial(futures.start, [entry]))
-    assert blocked_until_released(future._condition, partial(futures.resolve, Written(delivered=[(entry, 0)])))
+    assert blocked_until_released(future._condition, partial(futures.resolve, Written([entry], [0])))
     assert future.done()
 
 
@@ -371,5 +371,5 @@ def test_only_its_class_is_changed_in_bulk(futures: ThreadFutures) -> None:
 
     entries = [entry_of(Future()), entry_of(Own(threading.RLock()))]
     futures.start(entries)
-    futures.resolve(Written(delivered=[(entry, 3) for entry in entries]))
+    futures.resolve(Written(entries, [3, 3]))
     assert [entry.item.future.result(0) for entry in entries] == [3, -3]

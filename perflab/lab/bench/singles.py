@@ -37,15 +37,15 @@ Windows = Sequence[Sequence[NewJob]]
 
 @contextmanager
 def _filled(engine: BenchEngine) -> Iterator[tuple[Database, PriorityQueue[int, bool], Windows, Windows]]:
-    """A fresh database with its queue, and the windows that warm up and those that are timed."""
+    """A fresh database with its queue, and the windows that warm up and those that are timed.
+
+    Each producer submits the same jobs again and again: a heap of jobs made ahead would be walked by the garbage
+    collector, and only where there is much to collect.
+    """
     call = enqueue_call()
     with engine.fresh_database() as url, Database.open(url) as database:
-        windows = [
-            call.make_items(call.make_rows(database, number))
-            for number in range(PRODUCERS * (WARM_UP_WINDOWS + TIMED_WINDOWS))
-        ]
-        warm_up = PRODUCERS * WARM_UP_WINDOWS
-        yield database, PriorityQueue(database, QUEUE), windows[:warm_up], windows[warm_up:]
+        windows = [call.make_items(call.make_rows(database, number)) for number in range(PRODUCERS)]
+        yield database, PriorityQueue(database, QUEUE), windows * WARM_UP_WINDOWS, windows * TIMED_WINDOWS
 
 
 def _seconds_per_job(write: Callable[[Windows], object], warm_up: Windows, timed: Windows) -> float:

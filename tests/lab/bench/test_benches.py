@@ -203,7 +203,7 @@ def test_singles_leave_the_same_jobs_as_the_bulk_call(engine: BenchEngine, monke
 
     monkeypatch.setattr(engine, "fresh_database", looked_at)
     with Database.open("sqlite://") as database:
-        given = [row for number in range(4 * 4) for row in call.make_rows(database, number)]
+        given = [row for number in range(4) for row in call.make_rows(database, number)] * 4
     expected = sorted((priority, json.dumps(payload, separators=(",", ":"))) for priority, payload in given)
     arms = {type(arm): arm for comparison in make_comparisons(["singles"], [engine]) for arm in comparison.arms}
     assert len(arms) == 4
