@@ -85,6 +85,8 @@ class Accumulator(Generic[T]):
         self._barrier = 0  # items with a smaller number are due
         self._resume_at = -inf  # after a passing failure, nothing leaves before
         self._closing = False
+        self.quiet_adds = 0
+        """Items that may be added to the usual lane without a look: there is room, and they change nothing else."""
         self._random = random
         self._interval = self._draw_interval()
         self._flush_time = FlushTime()
@@ -166,12 +168,12 @@ class Accumulator(Generic[T]):
             raise self.closed()
         number = self._next_number
         self._next_number = number + count
-        entry = Entry(item, size, now, number) if count == 1 else UnitEntry(item, size, now, number, count)
-        entry.lane = self.lanes.usual if lane is None else lane
+        self.quiet_adds = 0
+        lane = self.lanes.usual if lane is None else lane
         if count == 1:
-            self._lines.append(entry)
+            self._lines.append(entry := Entry(item, size, now, number, lane))
         else:
-            self._lines.append_unit(entry)
+            self._lines.append_unit(entry := UnitEntry(item, size, now, number, lane, count))
         if deadline < inf:
             entry.deadline = deadline
             self._deadlines.add(entry, self._flush_time.of(self._target.items))
@@ -180,17 +182,25 @@ class Accumulator(Generic[T]):
         """The error of an `add` after `close`."""
         return LifecycleError("the batcher is closed: it accepts no more items")
 
-    @property
-    def added_what_matters(self) -> bool:
-        """Whether the item that was just added may have changed when the next batch leaves.
-
-        A unit, or one of an urgent lane or with a deadline, always may.
-        """
+    def allow_quiet_adds(self) -> None:
+        """Whoever calls this looks now; say how many may come until somebody must look again."""
         waiting, target = self._lines.items, self._target
-        if waiting == 1 or waiting == target.enough or self._measures_bytes:  # noqa: PLR1714  # half the time
-            return True
-        # A sum of ages grows with every item. Looking when their number has doubled is often enough, and cheap.
-        return target.summed_age_seconds is not None and not waiting & (waiting - 1)
+        if not waiting or self._measures_bytes or self._closing:
+            return
+        quiet = self.room - 1  # with the last one the buffer is full, and a batch due
+        if waiting < target.enough:
+            quiet = min(quiet, target.enough - waiting - 1)
+        if target.summed_age_seconds is not None:
+            # A sum of ages grows with every item. Looking when their number has doubled is often enough, and cheap.
+            quiet = min(quiet, (1 << waiting.bit_length()) - waiting - 1)
+        self.quiet_adds = max(0, quiet)
+
+    def add_quietly(self, item: T, now: float) -> None:
+        """`add` one of the usual lane, while there are `quiet_adds`."""
+        self.quiet_adds -= 1
+        number = self._next_number
+        self._next_number = number + 1
+        self._lines.append(Entry(item, 0, now, number, self.lanes.usual))
 
     def seconds_to_decide(self, lane: int, now: float, in_line: int = 0) -> float:
         """How long an item that comes to a lane now will take until it is decided, as far as is known.
@@ -220,6 +230,7 @@ class Accumulator(Generic[T]):
     def close(self) -> int:
         """Accept nothing more and make all that waits due; returns a ticket like `flush`."""
         self._closing = True
+        self.quiet_adds = 0
         return self.flush()
 
     # -- batches leave -------------------------------------------------------------------------------------------------
@@ -284,6 +295,7 @@ class Accumulator(Generic[T]):
         cause = self.due(now)
         if cause is None:
             return None
+        self.quiet_adds = 0
         items_before, bytes_before = self._lines.items, self._lines.bytes
         entries = self._lines.take(now, self._target.items, self.limits.batch_bytes)
         for entry in entries:
@@ -348,6 +360,7 @@ class Accumulator(Generic[T]):
             self._sizing = FixedPolicy(self.limits)
             target = self._sizing.target(Demand(now, 0, 0))
         self._target = self._bounded(target)
+        self.quiet_adds = 0
 
     def _bounded(self, target: Target) -> Target:
         """The target within the limits, whatever the policy says."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from math import inf
 from random import Random
 from typing import Any, Self, TypeVar, Unpack, get_args, overload
@@ -136,6 +137,7 @@ class RequestBatcher(SubmitsUnits):
         )
         self._inline = mode == "inline"
         self._flusher: threading.Thread | None = None
+        self._new_future: Callable[[], Future[Any]] = self._first_future
         self._report: DrainReport | None = None
         self._process_id = os.getpid()
         self._at_exit = at_exit.register(self)
@@ -188,36 +190,43 @@ class RequestBatcher(SubmitsUnits):
             raise self._forked()
         if not hasattr(operation, "apply"):
             operation = self._core_writes.operation(operation)
-        if self._flusher is None and not self._inline:
-            self._start_flusher()
-        accumulator = self._accumulator
-        future: Future[Any] = InlineFuture(self.flush) if self._inline else self._futures.new()
-        size = operation.size_bytes(item) if accumulator.limits.measures_bytes else 0
+        future = self._new_future()
         submission = Submission(operation, item, future)
-        is_plain = lane is None and deadline is None and timeout is None
-        with self._lock:
-            accepted = is_plain and (accumulator.closing or (accumulator.room > 0))
-            if accepted:
-                accumulator.add(submission, self._clock(), size)
-                if accumulator.added_what_matters:  # otherwise the flusher sleeps on
-                    self._work.notify()
-        if not accepted:
-            self._submit_with_care(submission, size, lane, deadline, timeout)
+        if lane is None and deadline is None and timeout is None:
+            with self._lock:
+                if self._accumulator.quiet_adds:  # the flusher sleeps on
+                    self._accumulator.add_quietly(submission, self._clock())
+                    return future
+        self._submit_with_care(submission, lane, deadline, timeout)
         if self._inline:
             self._writer.write_due()
         return future
 
+    def _first_future(self) -> Future[Any]:
+        """Start the flusher with the first item; where that cannot be done, go on without it."""
+        with self._lock:
+            if self._flusher is None and not self._inline and not self._accumulator.closing:
+                without = "whoever submits writes"
+                self._flusher = start_thread(self._flush_in_background, "perflab-flusher", without=without)
+                self._inline = self._flusher is None
+            self._new_future = partial(InlineFuture, self.flush) if self._inline else self._futures.new
+        return self._new_future()
+
     def _submit_with_care(
-        self, submission: Submission, size: int, lane: str | None, deadline: float | None, timeout: float | None
+        self, submission: Submission, lane: str | None, deadline: float | None, timeout: float | None
     ) -> None:
-        """What has a lane, a deadline or a timeout, or must wait for room."""
+        """What has a lane, a deadline or a timeout, must wait for room, or may make a batch due."""
+        measures_bytes = self._accumulator.limits.measures_bytes
+        size = submission.operation.size_bytes(submission.item) if measures_bytes else 0
         number = self._accumulator.lanes.index(lane)
         wait_at_most = inf if timeout is None else check_number(timeout, "timeout")
         may_wait = self._overflow == "block" and not self._writer.is_this_thread
         with self._lock:
             now = self._clock()
             blocked = self._blocked.enter(submission, size, number, deadline, now, may_wait=may_wait)
-            self._work.notify()
+            if not self._inline:  # there, each submit looks
+                self._accumulator.allow_quiet_adds()
+                self._work.notify()
         if blocked is None:
             return
         until = None if blocked.deadline == wait_at_most == inf else min(blocked.deadline, now + wait_at_most)
@@ -318,14 +327,6 @@ class RequestBatcher(SubmitsUnits):
                 self._writer.write(batch)
             except BaseException:
                 logger.exception("a batch was broken off; the flusher goes on")
-
-    def _start_flusher(self) -> None:
-        """Start the flusher with the first item; where that cannot be done, go on without it."""
-        with self._lock:
-            if self._flusher is not None or self._inline or self._accumulator.closing:
-                return
-            self._flusher = start_thread(self._flush_in_background, "perflab-flusher", without="whoever submits writes")
-            self._inline = self._flusher is None
 
     def _wait_until(
         self, done: Callable[[], bool], deadline: float | None, changed: threading.Condition | None = None

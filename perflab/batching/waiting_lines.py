@@ -23,12 +23,12 @@ class Entry(Generic[T]):
     count: int = 1
     """As how many items it counts."""
 
-    def __init__(self, item: T, size: int, arrived: float, number: int) -> None:
+    def __init__(self, item: T, size: int, arrived: float, number: int, lane: int = 0) -> None:
         self.item = item
         self.size = size
         self.arrived = arrived
         self.number = number
-        self.lane = 0
+        self.lane = lane
         self.deadline = inf  # on the clock of the accumulator; it is not sent after that
         self.attempts = 0
         self.cause: Cause | None = None  # for which it first left
@@ -45,8 +45,8 @@ class UnitEntry(Entry[T]):
 
     __slots__ = ("count",)
 
-    def __init__(self, item: T, size: int, arrived: float, number: int, count: int) -> None:
-        super().__init__(item, size, arrived, number)
+    def __init__(self, item: T, size: int, arrived: float, number: int, lane: int, count: int) -> None:  # noqa: PLR0917
+        super().__init__(item, size, arrived, number, lane)
         self.count = count
 
 

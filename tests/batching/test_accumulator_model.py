@@ -117,6 +117,26 @@ class AccumulatorMachine(RuleBasedStateMachine):
             self.attempts.append(0)
             self.waiting.append(item)
 
+    @precondition(lambda self: not self.closed)
+    @rule(size=st.sampled_from([0, 5]))
+    def add_with_a_look(self, size: int) -> None:
+        self.add([size])
+        self.accumulator.allow_quiet_adds()
+
+    @precondition(lambda self: self.accumulator.quiet_adds > 0)
+    @rule()
+    def add_quietly(self) -> None:
+        """Nobody looks, so nothing may need a look: when the next batch leaves, and whether there is room."""
+        before = self.accumulator.next_due(), self.accumulator.due(self.now)
+        item = len(self.arrived)
+        self.accumulator.add_quietly(item, self.now)
+        self.arrived.append(self.now)
+        self.sizes.append(0)
+        self.attempts.append(0)
+        self.waiting.append(item)
+        assert (self.accumulator.next_due(), self.accumulator.due(self.now)) == before
+        assert self.room > 0
+
     @precondition(lambda self: self.closed)
     @rule()
     def add_after_close(self) -> None:
