@@ -93,7 +93,11 @@ class OutcomeUnknown(DatabaseError):
 
 
 class ResultLost(DatabaseError):
-    """It is written, exactly once, but what the database answered was lost with the connection: read it instead."""
+    """It is written, exactly once, but what the database answered was lost with the connection: read it instead.
+
+    So it is with the rows of a Core statement with `.returning()`. Ids and verdicts of queues and schedulers are kept
+    beside the batch, and are told all the same.
+    """
 
 
 class CorruptPayload(DatabaseError, ValueError):

@@ -30,7 +30,8 @@ ServerUrl: TypeAlias = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="Your PostgreSQL server, with --engine postgresql; PERFLAB_LAB_URL is safer for a password. "
+        help="Your PostgreSQL server, or postgresql+embedded:///dir, with --engine postgresql; PERFLAB_LAB_URL is "
+        "safer for a password. "
         "It is measured in a scratch schema that is removed again, with a CHECKPOINT before each visit where you may. "
         "Without it an embedded server is started.",
         show_default=False,

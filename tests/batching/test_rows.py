@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from perflab.batching import rows as rows_module
@@ -155,7 +156,6 @@ def test_arrow_is_converted_in_parts(monkeypatch: pytest.MonkeyPatch, kind: type
 
 
 def test_a_real_arrow_table() -> None:
-    pyarrow = pytest.importorskip("pyarrow", reason="pyarrow is in no extra; where it is installed, this runs")
-    table = pyarrow.table({"id": [1, 2], "name": ["a", None]})
+    table = pa.table({"id": [1, 2], "name": ["a", None]})
     assert list(iterate_rows(table)) == [{"id": 1, "name": "a"}, {"id": 2, "name": None}]
     assert list(iterate_rows(table.to_batches()[0])) == [{"id": 1, "name": "a"}, {"id": 2, "name": None}]

@@ -11,10 +11,9 @@ from uuid import uuid4
 import psycopg
 
 from perflab.database.database import Database
-from perflab.database.urls import POSTGRESQL_SCHEMES, parse_url, redact_url
-from perflab.errors import InvalidInput
+from perflab.database.urls import redact_url
 from perflab.lab.bench.postgresql_writes import POSTGRESQL_FORMS
-from perflab.lab.temporary_server import temporary_server
+from perflab.lab.measured_server import measured_server
 
 _SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "wal_level")
 
@@ -73,18 +72,7 @@ def open_postgres(url: str | None) -> Iterator[PostgresBench]:
     """On the server of a URL; without one, on an embedded server with its defaults, fsync included.
 
     Raises:
-        InvalidInput: the URL is not one of PostgreSQL.
-        DatabaseUnusable: the server cannot be reached, or the embedded one does not start.
-        MissingExtra: the embedded server is not installed.
+        InvalidInput, DatabaseUnusable, MissingExtra: as `measured_server`.
     """
-    if url is not None:
-        parsed = parse_url(url)
-        if parsed.drivername not in POSTGRESQL_SCHEMES:
-            raise InvalidInput(
-                f"the server to bench on is {redact_url(url)!r}: give a URL that begins with postgresql://"
-            )
-        with Database.open(url):  # says what is wrong with the server
-            yield PostgresBench(parsed.set(drivername="postgresql").render_as_string(hide_password=False))
-        return
-    with temporary_server() as server:
+    with measured_server(url) as server:
         yield PostgresBench(server.url)

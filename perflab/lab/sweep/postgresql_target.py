@@ -9,13 +9,13 @@ import psycopg
 
 from perflab.database.database import Database
 from perflab.database.pools import Durability
+from perflab.lab.measured_server import measured_server
 from perflab.lab.network.address import UnixAddress
 from perflab.lab.network.postgres_url import server_address
 from perflab.lab.sweep.added_latency import through_proxy
 from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.fresh import FreshDatabase
 from perflab.lab.sweep.scratch_schema import ScratchSchema, open_scratch_schema
-from perflab.lab.temporary_server import temporary_server
 
 _MAY_CHECKPOINT = (
     "SELECT current_setting('is_superuser') = 'on' OR EXISTS "
@@ -76,7 +76,7 @@ def open_postgresql(url: str | None, durability: Durability) -> Iterator[Postgre
     """A server to measure, for the length of the block.
 
     Args:
-        url: of the user's own; None starts an embedded one in the temporary folder, and removes it again.
+        url: as for `measured_server`.
         durability: "normal" or "full".
 
     Raises:
@@ -85,7 +85,7 @@ def open_postgresql(url: str | None, durability: Durability) -> Iterator[Postgre
         InvalidInput: the URL is wrong, or the user may not create a schema.
     """
     with ExitStack() as stack:
-        own = stack.enter_context(temporary_server()).url if url is None else url
-        database = stack.enter_context(Database.open(own, durability=durability))
-        schema = stack.enter_context(open_scratch_schema(own, database))
-        yield PostgreSQLTarget(schema, durability, is_embedded=url is None)
+        server = stack.enter_context(measured_server(url))
+        database = stack.enter_context(Database.open(server.url, durability=durability))
+        schema = stack.enter_context(open_scratch_schema(server.url, database))
+        yield PostgreSQLTarget(schema, durability, is_embedded=server.is_embedded)
