@@ -74,15 +74,22 @@ def test_jobs_of_a_claim_that_nobody_heard_of_are_given_back_and_claimed_again(
 def test_a_lasting_failure_is_raised_after_what_runs_has_ended(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     queue.bulk_enqueue([NewJob(1), NewJob(2)])
     exchange = queue.mark_done_and_claim
+    inside, failed = threading.Event(), threading.Event()
 
     def fail_at_last(done: Any, _limit: int, lease: Any) -> Any:
         if queue.counts().running:
+            assert inside.wait(A_MINUTE)  # or the job would be given back before it has started
+            failed.set()
             raise StatementError("no such table")
         return exchange(done, 1, lease)
 
+    def handler(_job: Job) -> None:
+        inside.set()
+        assert failed.wait(A_MINUTE)
+
     monkeypatch.setattr(queue, "mark_done_and_claim", fail_at_last)
     with pytest.raises(StatementError):
-        Worker(queue, lambda _job: time.sleep(0.05), concurrency=1).run()
+        Worker(queue, handler, concurrency=1).run()
     assert queue.counts() == QueueCounts(scheduled=0, ready=1, running=0, dead=0)
 
 
