@@ -90,8 +90,8 @@ def set_(
 ) -> None:
     """Change settings of a fleet; what is not named stays as it is. A fleet that is not there is made.
 
-    A cap holds from the next flush on. The others reach a process with the answer to its next flush or with its next
-    heartbeat, whichever comes first. `none` leaves a matter to each batcher.
+    A cap holds from the next flush on. The others reach a process at once where it listens (PostgreSQL), and else with
+    the answer to its next flush or with its next heartbeat. `none` leaves a matter to each batcher.
     """
     from dataclasses import replace
 

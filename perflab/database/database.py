@@ -16,7 +16,7 @@ from perflab.database.engines import open_pools
 from perflab.database.failures import TypedErrors
 from perflab.database.ledger import Ledger, ask_in_time
 from perflab.database.operation import DriverConnection, Operation, event_of, prepare_all
-from perflab.database.pools import Durability, Pool, Pooled, PoolSettings, driver_of
+from perflab.database.pools import Durability, Listener, Pool, Pooled, PoolSettings, driver_of
 from perflab.database.recorder import StatementRecorder
 from perflab.database.urls import parse_url, redact_url
 from perflab.database.values import check_integer, check_number
@@ -281,6 +281,19 @@ class Database:
     def dialect(self) -> Dialect:
         """SQLAlchemy's dialect, to compile statements with."""
         return self._pools.dialect
+
+    def listen(self, channel: str, payload: str) -> Listener | None:
+        """What waits for `NOTIFY channel, 'payload'`, on a connection of its own beside the pools. It promises nothing:
+        behind a pooler that lends sessions, or while the connection is lost, it hears nothing and waits.
+
+        Args:
+            channel: an identifier of ours.
+            payload: the others are passed over.
+
+        Returns:
+            None on SQLite, which notifies nobody.
+        """
+        return self._pools.listen(channel, payload)
 
     @property
     def most_connections(self) -> int:

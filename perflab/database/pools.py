@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from sqlalchemy import Dialect, Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -145,6 +145,19 @@ class Pool:
         )
 
 
+class Listener(Protocol):
+    """Waits for a notification, or as long as it is told; see `Database.listen`."""
+
+    def wait(self, seconds: float) -> None:
+        """Return when it is notified or woken, and otherwise after so many seconds. One thread waits at a time."""
+
+    def wake(self) -> None:
+        """End the wait of this moment, or the next one."""
+
+    def close(self) -> None:
+        """Nobody waits any more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pools:
     """The connections of one database."""
@@ -158,6 +171,8 @@ class Pools:
     round_trips_of_one: int
     """What one write alone costs at the least; a test counts it."""
     ledger: Ledger
+    listen: Callable[[str, str], Listener | None] = lambda _channel, _payload: None
+    """See `Database.listen`."""
     release: Callable[[], None] = lambda: None
     """Called when the connections are closed: an embedded server may stop then."""
 

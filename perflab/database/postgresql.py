@@ -82,7 +82,7 @@ class PostgresConnection(psycopg.Connection[Any]):
 
     Behind a pooler each transaction may run in another session of the server, and what is set in a session stays there
     for whoever comes next. So there the settings go with each transaction and end with it, in the same round trip.
-    Nothing else of a session is used: no prepared statement, no LISTEN, no session lock, no temporary table.
+    Nothing else of a session is used: no prepared statement, no session lock, no temporary table.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -117,6 +117,11 @@ class PostgresConnection(psycopg.Connection[Any]):
         if answering != announced:
             self._local_settings = f"SELECT {_set(settings, 'true')}"
             self.begin_statement = f"BEGIN; {self._local_settings}"
+
+    @property
+    def has_own_session(self) -> bool:
+        """Whether no pooler lends it a session for each transaction."""
+        return self._local_settings is None
 
     @property
     def in_transaction(self) -> bool:

@@ -19,6 +19,7 @@ from perflab.database.ledger import Ledger
 from perflab.database.pools import Pool, Pools, PoolSettings
 from perflab.database.postgresql import PostgresConnection
 from perflab.database.postgresql_ledger import PostgresLedger
+from perflab.database.postgresql_listener import PostgresListener
 from perflab.errors import DatabaseUnusable
 
 MINIMUM_VERSION = 140_000
@@ -84,7 +85,15 @@ def open_pools(url: URL, settings: PoolSettings, connections: Connections) -> Po
         raise
     size = settings.pool_size or default_size(usable_cores(), *limits)
     pool = _open_pool(connector, first, size, settings.busy_timeout, connections)
-    return Pools("postgresql", pool, pool, dialect, round_trips_of_one=ROUND_TRIPS_OF_ONE, ledger=ledger)
+    return Pools(
+        "postgresql",
+        pool,
+        pool,
+        dialect,
+        round_trips_of_one=ROUND_TRIPS_OF_ONE,
+        ledger=ledger,
+        listen=lambda channel, payload: PostgresListener(connector.connect, channel, payload),
+    )
 
 
 def usable_cores() -> int:

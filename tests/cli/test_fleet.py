@@ -57,7 +57,7 @@ def test_settings_are_set_one_by_one(db: Database, run: Command) -> None:
 
 
 def test_a_running_member_hears_of_it(db: Database, run: Command) -> None:
-    with Fleet(db, "ingest").join(heartbeat=600.0) as member:
+    with Fleet(db, "ingest").join(heartbeat=600.0, listen=False) as member:
         run("set", "ingest", "--batch-size", "7")
         member.beat()
         assert member.settings == FleetSettings(batch_size=7)

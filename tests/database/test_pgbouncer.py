@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ import pytest
 from sqlalchemy import Column, Integer, MetaData, Table, Text, insert, select, text
 
 from perflab.batching.batcher import RequestBatcher
+from perflab.batching.fleet.fleet import Fleet
+from perflab.batching.fleet.settings import FleetSettings
 from perflab.batching.inserter import BulkInserter
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
@@ -164,6 +167,19 @@ def test_all_works_in_as_many_round_trips_and_leaves_nothing_behind(
         assert round_trips in (count.round_trips, None)
         assert leftovers(url) == before
     assert leftovers(url) == before
+
+
+def test_a_member_of_a_fleet_does_not_listen_there_and_hears_of_settings_all_the_same(url: str) -> None:
+    before = leftovers(url)
+    with Database.open(url) as database:
+        fleet = Fleet(database, "ingest")
+        with fleet.join(heartbeat=0.05) as member:
+            fleet.configure(FleetSettings(batch_size=7))
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while member.settings != FleetSettings(batch_size=7):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert leftovers(url) == before
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------

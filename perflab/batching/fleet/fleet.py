@@ -68,8 +68,9 @@ class Fleet:
     def configure(self, settings: FleetSettings) -> None:
         """Replace the settings, all at once.
 
-        A new cap holds for all flushes that begin afterwards. Size, interval and jitter reach a process with the answer
-        to its next flush or its next heartbeat, whichever comes first, and hold for the batch that is filling then.
+        A new cap holds for all flushes that begin afterwards. Size, interval and jitter reach a process at once where
+        it listens, and else with the answer to its next flush or its next heartbeat, whichever comes first. They hold
+        for the batch that is filling then.
         """
         with TypedErrors(f"the fleet {self.name!r}"), self._database.driver_transaction() as connection:
             connection.execute(self._sql["configure"], {"fleet": self.name, **asdict(settings)})
@@ -88,18 +89,20 @@ class Fleet:
             flushes_waiting=waiting,
         )
 
-    def join(self, *, heartbeat: float = 5.0) -> FleetMember:
+    def join(self, *, heartbeat: float = 5.0, listen: bool = True) -> FleetMember:
         """Become a member, until it is closed; use it as a context manager, around that of its batchers.
 
         Args:
             heartbeat: seconds between two reports, above 0 and at most 600. Who misses three counts as lost.
+            listen: hold one connection more, on which PostgreSQL tells of new settings; False: hear of them with
+                flushes and heartbeats, as behind a pooler.
 
         Raises:
             InvalidInput: the heartbeat is out of its range.
         """
         check_number(heartbeat, "heartbeat", high=LONGEST_HEARTBEAT_SECONDS, above_low=True)
         instance = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
-        return FleetMember(self._database, self.name, instance, heartbeat)
+        return FleetMember(self._database, self.name, instance, heartbeat, listen=listen)
 
 
 def fleet_names(database: Database) -> list[str]:

@@ -40,11 +40,12 @@ class Following(Protocol):
 class FleetMember:
     """One process in a fleet, made by `Fleet.join`; a `FlushGate` for its batchers. Safe to share between threads.
 
-    It reports every `heartbeat` seconds in a thread of its own; where none can start, whenever `beat` is called. A
-    database that cannot be reached is no reason to stop: batchers go on with the settings that they know.
+    It reports every `heartbeat` seconds in a thread of its own, and when the settings change, of which PostgreSQL
+    notifies it on one connection more; where no thread can start, whenever `beat` is called. A database that cannot be
+    reached is no reason to stop: batchers go on with the settings that they know.
     """
 
-    def __init__(self, database: Database, fleet: str, instance: str, heartbeat: float) -> None:
+    def __init__(self, database: Database, fleet: str, instance: str, heartbeat: float, *, listen: bool) -> None:
         self.instance = instance
         self._database = database
         self._fleet = fleet
@@ -55,6 +56,8 @@ class FleetMember:
         self._settings = FleetSettings()
         self._batchers: list[Reporting] = []
         self._closing = threading.Event()
+        # Before the settings are read, so as to miss none.
+        self._listener = database.listen("perflab_fleets", fleet) if listen else None
         with TypedErrors("joining a fleet"), database.driver_transaction() as connection:
             connection.execute(self._sql["forget"], {})
         self.beat()
@@ -132,15 +135,27 @@ class FleetMember:
         if self._closing.is_set():
             return
         self._closing.set()
+        if self._listener is not None:
+            self._listener.wake()
         if self._thread is not None:
             self._thread.join()
+        if self._listener is not None:
+            self._listener.close()
         self._try_to_beat(has_left=True)
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
     def _keep_beating(self) -> None:
-        while not self._closing.wait(self._heartbeat):
+        while not self._is_closing_after_a_pause():
             self._try_to_beat(has_left=False)
+
+    def _is_closing_after_a_pause(self) -> bool:
+        """Wait for the time of a heartbeat, or until the settings change."""
+        if self._listener is None:
+            return self._closing.wait(self._heartbeat)
+        if not self._closing.is_set():
+            self._listener.wait(self._heartbeat)
+        return self._closing.is_set()
 
     def _try_to_beat(self, *, has_left: bool) -> None:
         try:

@@ -41,6 +41,7 @@ SELECT name FROM perflab_fleets ORDER BY name
 INSERT INTO perflab_fleets (name, version, jitter) VALUES (%(fleet)s::text, 0, 0) ON CONFLICT (name) DO NOTHING
 
 -- name: configure
+-- Members that listen hear of it when it is committed.
 UPDATE perflab_fleets
 SET
     version = version + 1,
@@ -49,6 +50,7 @@ SET
     max_in_flight = %(max_in_flight)s::int4,
     jitter = %(jitter)s::float8
 WHERE name = %(fleet)s::text
+RETURNING pg_notify('perflab_fleets', name)
 
 -- name: forget
 -- Passes over what another member forgets at this moment.

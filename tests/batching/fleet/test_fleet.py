@@ -80,7 +80,7 @@ def test_a_flush_brings_the_settings_at_the_stated_cost(db: Database) -> None:
     fleet = Fleet(db, "ingest")
     with RequestBatcher(db, mode="inline") as plain:
         plain.submit(INSERT, {"n": 0}).result()
-    with fleet.join(heartbeat=NEVER) as member:
+    with fleet.join(heartbeat=NEVER, listen=False) as member:
         fleet.configure(FleetSettings(batch_size=2, max_in_flight=3))
         with RequestBatcher(db, 10, NEVER, mode="inline", sizing=member.sizing(), gate=member) as batcher:
             for n in range(10):
@@ -97,7 +97,7 @@ def test_a_flush_brings_the_settings_at_the_stated_cost(db: Database) -> None:
 def test_a_batch_that_waits_hears_of_new_settings_by_the_heartbeat(db: Database) -> None:
     fleet = Fleet(db, "ingest")
     with (
-        fleet.join(heartbeat=0.05) as member,
+        fleet.join(heartbeat=0.05, listen=False) as member,
         RequestBatcher(db, 10, NEVER, sizing=member.sizing(), gate=member) as batcher,
     ):
         member.add(batcher)
@@ -204,6 +204,40 @@ class TestSlots:
             with opened.transaction() as connection:
                 TABLE.create(connection)
             yield Fleet(opened, "ingest")
+
+    def test_an_idle_member_hears_of_new_settings_at_once(self, fleet: Fleet, url: str) -> None:
+        """Of those of its own fleet: it is notified, and its heartbeat is far away."""
+        with (
+            Database.open(url) as db,
+            fleet.join(heartbeat=NEVER) as member,
+            RequestBatcher(db, 10, NEVER, sizing=member.sizing(), gate=member) as batcher,
+        ):
+            member.add(batcher)
+            future = batcher.submit(INSERT, {"n": 1})
+            Fleet(db, "another").configure(FleetSettings(batch_size=3))
+            fleet.configure(FleetSettings(flush_interval=0.001))
+            future.result(PATIENCE_SECONDS)
+            assert member.settings == FleetSettings(flush_interval=0.001)
+
+    def test_a_member_whose_listening_connection_is_cut_looks_with_its_heartbeat(self, fleet: Fleet, url: str) -> None:
+        with psycopg.connect(url, autocommit=True) as observer:
+
+            def listening() -> list[int]:
+                """Sessions that listen; those of earlier tests may take a moment to end."""
+                answer = observer.execute(
+                    "SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+                )
+                return [pid for (pid,) in answer.fetchall()]
+
+            eventually(lambda: not listening())
+            with fleet.join(heartbeat=0.05) as member:
+                (first,) = listening()
+                observer.execute("SELECT pg_terminate_backend(%s)", (first,))
+                fleet.configure(FleetSettings(batch_size=7))
+                eventually(lambda: member.settings == FleetSettings(batch_size=7))
+                eventually(lambda: any(pid != first for pid in listening()))
+                assert fleet.metrics().count(MemberState.LIVE) == 1
+            eventually(lambda: not listening())
 
     def test_a_flush_takes_one_slot_and_gives_it_back(self, fleet: Fleet, url: str) -> None:
         fleet.configure(FleetSettings(max_in_flight=5))

@@ -67,7 +67,7 @@ def test_a_slot_costs_an_inserter_no_round_trip(db: Database, rows: int) -> None
 def test_loads_pass_it_at_no_round_trip(db: Database) -> None:
     insert_rows(db, None, range(10))
     fleet = Fleet(db, "ingest")
-    with fleet.join(heartbeat=NEVER) as member:
+    with fleet.join(heartbeat=NEVER, listen=False) as member:
         assert member.settings == FleetSettings()
         fleet.configure(FleetSettings(max_in_flight=2))
         plain = spent(db, lambda: load_keys(db, None, range(5, 15)))
