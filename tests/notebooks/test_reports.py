@@ -230,7 +230,7 @@ def test_the_adaptive_notebook_compares_explains_and_says_which_traces_are_missi
 
 
 def test_the_warming_notebook_has_all_rows_where_they_are_predicted(warming: Run) -> None:
-    assert warming.html.count('src="data:image/png') == 3
+    assert warming.html.count('src="data:image/png') == 4
     assert re.match(
         r"hit rate cold [\d.]+% · hit rate warmed once [\d.]+% · hit rate predicted 100%", warming.result.headline or ""
     )

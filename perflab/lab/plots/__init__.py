@@ -5,6 +5,7 @@ from perflab.lab.plots.best_batch import best_batch_by_added_latency
 from perflab.lab.plots.causes import flush_causes
 from perflab.lab.plots.confirmation import confirmation_ratios
 from perflab.lab.plots.departures import departures_by_hour
+from perflab.lab.plots.first_reads import first_reads
 from perflab.lab.plots.frontier import throughput_latency_frontier
 from perflab.lab.plots.latency import latency_by_flush_interval
 from perflab.lab.plots.plot import Plot, export
@@ -28,6 +29,7 @@ __all__ = [
     "cost_of_ways",
     "departures_by_hour",
     "export",
+    "first_reads",
     "flush_causes",
     "hit_rate_over_time",
     "latency_and_cost_by_load",
