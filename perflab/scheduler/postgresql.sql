@@ -171,24 +171,14 @@ LEFT JOIN held ON held.id = given.id AND held.attempt = given.attempt
 --
 -- Of cron expressions it knows what it is told: `crons` is a JSON object with the number of each, written "cron timezone",
 -- and arrays hold by that number the slot to move on to and the newest that has come (0: none), how many of these were
--- looked for (`depths`), and where in `slots` they begin. A watch of another expression, or that needs more, is named in the answer
--- and left for the next tick. A join would be planned by an estimate of how many are due.
+-- looked for (`depths`), and where in `slots` they begin. A watch of another expression, or that needs more, is named in
+-- the answer and left for the next tick. A join would be planned by an estimate of how many are due.
 --
 -- The array of ids reads what was locked by its id, where a join might read the whole table for three.
 WITH due AS MATERIALIZED (
     SELECT
-        id, name, queue, priority, "interval", cron, timezone, next_due_at, overlap, catch_up, waiting_slot, payload,
-        payload_zstd,
-        (%(crons)s::jsonb ->> (cron || ' ' || timezone))::int4 AS number
-    FROM perflab_watches
-    WHERE enabled AND next_due_at <= %(now)s::int8
-    ORDER BY next_due_at
-    LIMIT %(limit)s::int8
-    FOR NO KEY UPDATE SKIP LOCKED
-),
-taken AS MATERIALIZED (
-    SELECT
-        due.*,
+        held.*,
+        cron IS NULL OR coalesce((%(depths)b::int8[])[number] >= catch_up, false) AS is_known,
         -- The newest of its slots.
         CASE
             WHEN cron IS NULL THEN next_due_at + "interval" * ((%(now)s::int8 - next_due_at) / "interval")
@@ -197,7 +187,7 @@ taken AS MATERIALIZED (
         (
             SELECT true
             FROM perflab_ingest_states
-            WHERE watch_id = due.id
+            WHERE watch_id = held.id
                 AND consecutive_failures > 0
                 AND %(now)s::int8 < updated_at + least(
                     %(cap)s::int8, %(base)s::int8 << least(consecutive_failures - 1, %(doublings)s::int4)
@@ -207,19 +197,28 @@ taken AS MATERIALIZED (
         -- A job that waits stands for this slot too. One that the row names and this statement cannot see yet was
         -- enqueued since it began, hence after this slot came, and waits or began after that.
         overlap <> 'coalesce' OR (
-            waiting_slot IS NOT DISTINCT FROM (SELECT waiting_slot FROM perflab_watches AS seen WHERE seen.id = due.id)
+            waiting_slot IS NOT DISTINCT FROM (SELECT waiting_slot FROM perflab_watches AS seen WHERE seen.id = held.id)
             AND NOT EXISTS (
                 SELECT
                 FROM perflab_jobs
-                WHERE perflab_jobs.queue = due.queue
+                WHERE perflab_jobs.queue = held.queue
                     AND key = 'slot:' || waiting_slot || ':' || name
                     AND state IN ('scheduled', 'ready')
                     AND state <> 'dead'
                 OFFSET 0
             )
         ) AS admitted
-    FROM due
-    WHERE cron IS NULL OR (%(depths)b::int8[])[number] >= catch_up
+    FROM (
+        SELECT
+            id, name, queue, priority, "interval", cron, timezone, next_due_at, overlap, catch_up, waiting_slot, payload,
+            payload_zstd,
+            (%(crons)s::jsonb ->> (cron || ' ' || timezone))::int4 AS number
+        FROM perflab_watches
+        WHERE enabled AND next_due_at <= %(now)s::int8
+        ORDER BY next_due_at
+        LIMIT %(limit)s::int8
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS held
 ),
 enqueued AS (
     INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
@@ -239,13 +238,15 @@ enqueued AS (
         payload_zstd,
         %(now)s::int8
     FROM (
-        SELECT queue, priority, overlap, name, slot, payload, payload_zstd FROM taken WHERE admitted AND NOT backed_off
+        SELECT queue, priority, overlap, name, slot, payload, payload_zstd
+        FROM due
+        WHERE is_known AND admitted AND NOT backed_off
         UNION ALL
         SELECT queue, priority, overlap, name, missed.slot, payload, payload_zstd
-        FROM taken
+        FROM due
         CROSS JOIN LATERAL (
             SELECT generate_series(
-                greatest(next_due_at, taken.slot - "interval" * (catch_up - 1)), taken.slot - "interval", "interval"
+                greatest(next_due_at, due.slot - "interval" * (catch_up - 1)), due.slot - "interval", "interval"
             ) AS slot
             WHERE cron IS NULL
             UNION
@@ -254,11 +255,11 @@ enqueued AS (
                 next_due_at
                 || (%(slots)b::int8[])[(%(starts)b::int8[])[number]:(%(starts)b::int8[])[number + 1] - 1]
             ) AS past (slot)
-            WHERE cron IS NOT NULL AND past.slot >= next_due_at AND past.slot < taken.slot
+            WHERE cron IS NOT NULL AND past.slot >= next_due_at AND past.slot < due.slot
             ORDER BY slot DESC
             LIMIT catch_up - 1
         ) AS missed
-        WHERE catch_up > 1 AND NOT backed_off
+        WHERE is_known AND catch_up > 1 AND NOT backed_off
     ) AS wanted
     -- The key is what skips a watch whose last job is not finished. Who is finishing it just now is waited for.
     ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
@@ -279,25 +280,25 @@ advanced AS (
             OR (%(next_slots)b::int8[])[(%(crons)s::jsonb ->> (cron || ' ' || timezone))::int4] <> 0,
         waiting_slot = CASE
             WHEN overlap <> 'coalesce'
-                OR id NOT IN (SELECT id FROM taken WHERE overlap = 'coalesce' AND admitted AND NOT backed_off)
+                OR id NOT IN (SELECT id FROM due WHERE overlap = 'coalesce' AND admitted AND NOT backed_off)
             THEN waiting_slot
             WHEN cron IS NULL THEN next_due_at + "interval" * ((%(now)s::int8 - next_due_at) / "interval")
             ELSE greatest(
                 next_due_at, (%(newest)b::int8[])[(%(crons)s::jsonb ->> (cron || ' ' || timezone))::int4]
             )
         END
-    WHERE id = ANY (ARRAY(SELECT id FROM taken))
+    WHERE id = ANY (ARRAY(SELECT id FROM due WHERE is_known))
 )
 SELECT
-    count(*),
+    count(*) FILTER (WHERE is_known),
     (SELECT count(*) FROM enqueued),
-    count(*) FILTER (WHERE NOT admitted AND NOT backed_off)
-        + count(*) FILTER (WHERE overlap = 'skip' AND NOT backed_off)
+    count(*) FILTER (WHERE is_known AND NOT admitted AND NOT backed_off)
+        + count(*) FILTER (WHERE is_known AND overlap = 'skip' AND NOT backed_off)
         - (SELECT count(*) FROM enqueued WHERE was_free),
-    count(*) FILTER (WHERE backed_off),
-    count(*) FILTER (WHERE slot > next_due_at),
-    min(next_due_at),
-    CASE WHEN (SELECT count(*) FROM due) = %(limit)s::int8 THEN EXISTS (
+    count(*) FILTER (WHERE is_known AND backed_off),
+    count(*) FILTER (WHERE is_known AND slot > next_due_at),
+    min(next_due_at) FILTER (WHERE is_known),
+    CASE WHEN count(*) = %(limit)s::int8 THEN EXISTS (
         SELECT FROM perflab_watches WHERE enabled AND next_due_at <= %(now)s::int8
         ORDER BY next_due_at OFFSET %(limit)s::int8 LIMIT 1
     ) ELSE false END,
@@ -306,11 +307,11 @@ SELECT
         FROM (
             SELECT cron, timezone, max(catch_up) AS catch_up
             FROM due
-            WHERE cron IS NOT NULL AND ((%(depths)b::int8[])[number] >= catch_up) IS NOT TRUE
+            WHERE NOT is_known
             GROUP BY cron, timezone
         ) AS left_out
     )
-FROM taken
+FROM due
 
 -- name: watches
 -- In the order of the code points, as on SQLite, whatever the database's own order is.
