@@ -62,6 +62,9 @@ class RequestBatcher(SubmitsUnits):
     ledger is asked (on PostgreSQL, with perflab's schema). Where nobody can be asked, the futures get `OutcomeUnknown`
     and nothing is tried again; an item that is written, but whose result went with the connection, gets `ResultLost`.
 
+    What a batcher holds is in memory, and lost with the process: leave its `with` block, or close it. SIGTERM ends a
+    Python process without either, unless `exit_on_sigterm` is around.
+
     Args:
         database: where to write.
         batch_size: items at which a batch leaves.
