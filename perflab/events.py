@@ -111,6 +111,7 @@ class JobsFinished:
 class LeasesRescued:
     queue: str
     ready: int
+    """Jobs that come again, some of them after a back-off."""
     dead: int
 
 

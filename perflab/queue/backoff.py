@@ -4,9 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import NamedTuple
 
 from perflab.batching.retry import longest_wait
 from perflab.database.values import check_number
+
+
+class Spread(NamedTuple):
+    """Parameters of a back-off that SQL computes: min(cap, base · 2^(attempt - 1)) · frac(id · φ + phase), φ = 0.618…
+
+    Multiples of the golden ratio fill an interval very evenly, so that jobs whose ids follow one another, as in one
+    batch, come back apart from each other. Source: H. Niederreiter, "Random Number Generation and Quasi-Monte Carlo
+    Methods", SIAM 1992, chapter 3.
+    """
+
+    base: float
+    """Microseconds, as is the cap."""
+    cap: float
+    phase: float
+    """0 … 1, drawn for each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +43,10 @@ class Backoff:
     def longest_seconds(self, attempt: int) -> float:
         """The upper end of the wait after the failure of attempt 1, 2, …"""
         return longest_wait(attempt, self.base_seconds, self.cap_seconds)
+
+    def spread(self, rng: Random) -> Spread:
+        """The same for jobs whose attempts only the database knows."""
+        return Spread(self.base_seconds * 1e6, self.cap_seconds * 1e6, rng.random())
 
     def delay_seconds(self, attempt: int, rng: Random) -> float:
         """A random wait after the failure of attempt 1, 2, …"""

@@ -37,6 +37,7 @@ class QueueBase:
         self.db = db
         self.name = settings.name
         self._engine = settings.engine
+        self._settings = settings
         self._now = settings.now
         self.operations = QueueOperations(settings)
 

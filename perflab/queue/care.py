@@ -60,15 +60,16 @@ class QueueCare(QueueBase):
     def rescue_expired(self, limit: int = 1000) -> int:
         """Take jobs away whose lease has run out, or their worker's, and return how many: at most `limit`.
 
-        They are ready again, or dead if that was their last attempt. Workers call this now and then. Jobs that somebody
-        is just acknowledging are left to them.
+        They are ready again at once after their first attempt, after the queue's back-off after others, and dead after
+        their last one. Workers call this now and then. Jobs that somebody is just acknowledging are left to them.
         """
         check_integer(limit, "limit", low=1, high=LARGEST_LIMIT)
+        spread = self._settings.backoff.spread(self._settings.rng)
         with self._transaction("rescue_expired") as connection:
-            states = self._engine.rescue_expired(connection, self.name, limit, self._now())
+            states = self._engine.rescue_expired(connection, self.name, limit, self._now(), spread=spread)
         if states and self.db.events:
-            ready, dead = states.count(JobState.READY), states.count(JobState.DEAD)
-            self.db.events.emit(LeasesRescued(self.name, ready, dead))
+            dead = states.count(JobState.DEAD)
+            self.db.events.emit(LeasesRescued(self.name, len(states) - dead, dead))
         return len(states)
 
     def purge(self, *, older_than: float = 7 * 86_400.0, limit: int = 10_000) -> int:

@@ -28,7 +28,6 @@ class QueueClaims(QueueBase):
 
     def __init__(self, db: Database, settings: QueueSettings, stopwatch: Callable[[], float]) -> None:
         super().__init__(db, settings)
-        self._settings = settings
         self._stopwatch = stopwatch
 
     def claim(self, limit: int = 100, lease: float | WorkerLease = 60.0, *, worker: str = "") -> list[Job]:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias
 from perflab.database.compression import StoredPayload
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
+from perflab.queue.backoff import Spread
 from perflab.queue.job import QueueCounts
 
 OnConflict = Literal["skip", "raise", "replace"]
@@ -125,7 +126,9 @@ class QueueEngine(Protocol):
     def retry(self, connection: DriverConnection, queue: str, rows: Sequence[RetryRow], now: int) -> Sequence[bool]:
         """Make dead jobs ready for a number of attempts more."""
 
-    def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> Sequence[str]:
+    def rescue_expired(
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, spread: Spread
+    ) -> Sequence[str]:
         """Take expired leases away, those of jobs and those of workers; the state of each of these jobs."""
 
     def purge(self, connection: DriverConnection, queue: str, limit: int, died_before: int) -> Sequence[int]:

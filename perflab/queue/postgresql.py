@@ -10,6 +10,7 @@ from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
+from perflab.queue.backoff import Spread
 from perflab.queue.engine import (
     PROMOTED_AT_ONCE,
     ClaimedRow,
@@ -197,8 +198,10 @@ class PostgresQueueEngine:
         cursor = connection.execute(_SQL["release_worker"], parameters)
         return Deferred(lambda: _first_column(cursor))
 
-    def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> Sequence[str]:
-        parameters = {"queue": queue, "now": now, "limit": limit}
+    def rescue_expired(
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, spread: Spread
+    ) -> Sequence[str]:
+        parameters = {"queue": queue, "now": now, "limit": limit, **spread._asdict()}
         connection.execute(_SQL["give_up_workers"], parameters)
         cursor = connection.execute(_SQL["rescue_expired"], parameters)
         connection.execute(_SQL["forget_workers"], parameters)

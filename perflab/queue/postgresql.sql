@@ -591,9 +591,18 @@ WHERE id = ANY(ARRAY(
 -- Jobs whose own lease has run out, the oldest first, and then those of workers that are given up. Both come from the
 -- index of running jobs and see no other job: there is nothing to pass over, except what somebody else has locked.
 -- (`worker_id` in the order says that it is that of the index, which IS NULL does not tell the planner.)
+-- After its first attempt a job is ready at once: workers die of their own. After others it may be what kills them, and
+-- waits as the back-off says, so that jobs which were held together with it do not meet it again and die with it.
 UPDATE perflab_jobs
-SET state = CASE WHEN attempt < max_attempts THEN 'ready' ELSE 'dead' END,
-    run_at = CASE WHEN attempt < max_attempts THEN run_at ELSE %(now)s::int8 END,
+SET state = CASE WHEN attempt >= max_attempts THEN 'dead' WHEN attempt = 1 THEN 'ready' ELSE 'scheduled' END,
+    run_at = CASE
+        WHEN attempt >= max_attempts THEN %(now)s::int8
+        WHEN attempt = 1 THEN run_at
+        ELSE %(now)s::int8 + floor(
+            least(%(cap)s::float8, %(base)s::float8 * (1::int8 << least(attempt - 1, 60)))
+            * (id * 0.6180339887498949 + %(phase)s::float8 - floor(id * 0.6180339887498949 + %(phase)s::float8))
+        )::int8
+    END,
     last_error = concat(
         'the lease of attempt ' || attempt || ' ran out',
         ' at worker ' || coalesce(worker, (SELECT nullif(name, '') FROM perflab_workers WHERE perflab_workers.id = worker_id))

@@ -11,6 +11,7 @@ from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.database.sqlite_rows import write_rows
 from perflab.database.statements import load_statements
+from perflab.queue.backoff import Spread
 from perflab.queue.engine import (
     PROMOTED_AT_ONCE,
     ClaimedRow,
@@ -139,9 +140,11 @@ class SQLiteQueueEngine:
         connection.execute(_SQL["close_lease"], (worker_id,))
         return _first_column(connection.execute(_SQL["release_worker"], (queue, worker_id, now)))
 
-    def rescue_expired(self, connection: DriverConnection, queue: str, limit: int, now: int) -> list[str]:
+    def rescue_expired(
+        self, connection: DriverConnection, queue: str, limit: int, now: int, *, spread: Spread
+    ) -> list[str]:
         connection.execute(_SQL["give_up_workers"], (queue, now))
-        states = _first_column(connection.execute(_SQL["rescue_expired"], (queue, now, limit)))
+        states = _first_column(connection.execute(_SQL["rescue_expired"], (queue, now, limit, *spread)))
         connection.execute(_SQL["forget_workers"], (queue,))
         return states
 

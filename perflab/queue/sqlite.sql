@@ -271,9 +271,19 @@ UPDATE perflab_workers SET lease_until = 0 WHERE queue = ?1 AND lease_until <= ?
 -- name: rescue_expired
 -- Jobs whose own lease has run out, the oldest first, and then those of workers that are given up. Both come from the
 -- index of running jobs and see no other job: there is nothing to pass over.
+-- After its first attempt a job is ready at once: workers die of their own. After others it may be what kills them, and
+-- waits as the back-off says, so that jobs which were held together with it do not meet it again and die with it.
 UPDATE perflab_jobs
-SET state = CASE WHEN attempt < max_attempts THEN 'ready' ELSE 'dead' END,
-    run_at = CASE WHEN attempt < max_attempts THEN run_at ELSE ?2 END,
+SET state = CASE WHEN attempt >= max_attempts THEN 'dead' WHEN attempt = 1 THEN 'ready' ELSE 'scheduled' END,
+    run_at = CASE
+        WHEN attempt >= max_attempts THEN ?2
+        WHEN attempt = 1 THEN run_at
+        ELSE ?2 + CAST(
+            min(?5, ?4 * (1 << min(attempt - 1, 60)))
+            * (id * 0.6180339887498949 + ?6 - CAST(id * 0.6180339887498949 + ?6 AS INTEGER))
+            AS INTEGER
+        )
+    END,
     last_error = 'the lease of attempt ' || attempt || ' ran out' || coalesce(
         ' at worker ' || coalesce(worker, (SELECT nullif(name, '') FROM perflab_workers WHERE perflab_workers.id = worker_id)),
         ''

@@ -86,7 +86,7 @@ def test_jobs_of_dead_workers_are_rescued_at_once_and_later(
         wait_for(lambda: queue.counts().ready == 2)
         queue.claim(1, 10)
         clock.now += timedelta(minutes=1)
-        wait_for(lambda: queue.counts().ready == 2)
+        wait_for(lambda: queue.counts().running == 0)
 
 
 def test_more_expired_leases_than_one_page_are_all_rescued_in_one_visit(

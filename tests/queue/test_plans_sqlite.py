@@ -28,7 +28,7 @@ EXPECTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "mark_error": (('[[1, 1, 9, "x"]]', 9), BY_ID),
     "cancel": (("[1]", "q"), BY_ID),
     "retry": (("[1]", "q", 1, 9), BY_ID),
-    "rescue_expired": (("q", 9, 9), "perflab_jobs_running (queue=? AND worker_id=? AND lease_until<?)"),
+    "rescue_expired": (("q", 9, 9, 1.0, 9.0, 0.5), "perflab_jobs_running (queue=? AND worker_id=? AND lease_until<?)"),
     "keep_jobs": (("[1]", 1, 1), BY_ID),
     "release_worker": (("q", 1, 9), "perflab_jobs_running (queue=? AND worker_id=?)"),
     "forget_workers": (("q",), "perflab_jobs_running (queue=? AND worker_id=?)"),

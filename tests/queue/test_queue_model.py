@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -219,8 +220,16 @@ class QueueMachine(RuleBasedStateMachine):
             for job_id, row in self.rows.items()
             if row.lease_until is not None and row.lease_until <= self.now
         )
+        phase = self.same_rng.random()
         for _, job_id in expired[:limit]:
-            self.move("rescue_expired", job_id, self.ended(self.rows[job_id], JobState.READY))
+            row = self.rows[job_id]
+            if row.attempt == 1:
+                after = self.ended(row, JobState.READY)
+            else:
+                share = math.modf(job_id * 0.6180339887498949 + phase)[0]
+                delay = self.backoff.longest_seconds(row.attempt) * share
+                after = self.ended(row, JobState.SCHEDULED, run_at=self.now + delay)
+            self.move("rescue_expired", job_id, after)
         assert self.queue.rescue_expired(limit) == min(limit, len(expired))
 
     @rule(numbers=st.lists(st.integers(0, 50), max_size=3))
