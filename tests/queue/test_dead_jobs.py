@@ -58,6 +58,18 @@ def test_the_last_to_die_comes_first_and_pages_meet_without_gap_or_overlap(
         assert all_pages(queue, limit) == ids[::-1]
 
 
+def test_pages_follow_the_time_of_death_and_not_the_ids(queue: Queue, clock: SimpleNamespace) -> None:
+    queue.bulk_enqueue(doomed(number) for number in range(9))
+    jobs = queue.claim()
+    groups = [jobs[6:], jobs[:3], jobs[3:6]]
+    for group in groups:
+        queue.mark_error_bulk((job, "no") for job in group)
+        clock.now += A_MINUTE
+    expected = [job.id for group in reversed(groups) for job in reversed(group)]
+    for limit in (1, 2, 3, 4, 100):
+        assert all_pages(queue, limit) == expected
+
+
 def test_a_page_stays_where_it_is_while_others_die_and_are_purged(queue: Queue, clock: SimpleNamespace) -> None:
     ids = kill(queue, *[doomed(number) for number in range(4)])
     first = queue.dead_jobs(2)
