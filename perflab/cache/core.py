@@ -83,7 +83,7 @@ class CacheCore:
             self.tally.waited += asked.answer is Answer.WAITED
             self.tally.misses += asked.answer is Answer.MISS
             self._use(found)
-        elif flight.is_page and flight.landed.done():
+        elif flight.is_page and flight.has_landed:
             return self._wait_for(asked.slot, now, asked.entry)
         else:
             self._fall_back(asked, flight, now)

@@ -68,7 +68,7 @@ class CacheTally:
         self.warmed = self.warmed_used = self.refreshed = self.outdated_at_most = self.too_large = 0
         self.round_trips = 0
 
-    def metrics(self, *, evicted: int, entries: int, used_bytes: int, round_trips: int) -> CacheMetrics:
+    def metrics(self, *, evicted: int, entries: int, used_bytes: int) -> CacheMetrics:
         return CacheMetrics(
             asked=self.hits + self.stale + self.waited + self.misses + self.failed,
             hits=self.hits,
@@ -85,5 +85,5 @@ class CacheTally:
             too_large=self.too_large,
             entries=entries,
             bytes=used_bytes,
-            round_trips=round_trips + self.round_trips,
+            round_trips=self.round_trips,
         )

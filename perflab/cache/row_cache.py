@@ -7,12 +7,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from random import Random
 from typing import Any, Self
 
 from perflab.cache.core import CacheCore
-from perflab.cache.flight import Answer, Asked
+from perflab.cache.flight import Answer, Asked, Flight
 from perflab.cache.history import AccessHistory
 from perflab.cache.lifetimes import CacheLifetimes, Entry
 from perflab.cache.metrics import CacheMetrics
@@ -82,9 +81,7 @@ class RowCache:
         self.db = db
         self.max_bytes = max_bytes
         random = random or Random()
-        self._source = RowSource(
-            db, stated, page_size=page_size, timeout=timeout, clock=clock, sleep=sleep, random=random
-        )
+        self._source = RowSource(db, stated, clock=clock, sleep=sleep, random=random)
         self.name = self._source.name.removeprefix("load ")
         self._clock = clock
         self._stopwatch = stopwatch
@@ -97,7 +94,7 @@ class RowCache:
             luck=random.random,
         )
         self._lock = threading.Lock()
-        self._reader = Reader(self._core, self._source, self._lock, page_size=page_size, clock=clock)
+        self._reader = Reader(self._core, self._source, self._lock, page_size=page_size, timeout=timeout, clock=clock)
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +114,6 @@ class RowCache:
             InvalidInput: the table cannot have the key.
             DeliveryTimeout: it was not read within `timeout`, and no stale row may be served.
             DatabaseError: the database refused or failed, and likewise.
-            BufferFull: thousands of other keys are being read, and likewise.
             LifecycleError: it would have to be read, and the cache is closed.
         """
         return self.get_many((key,))[0]
@@ -128,8 +124,7 @@ class RowCache:
         self._reader.read_here(asked, deadline)
         for place in range(len(asked)):
             while (flight := asked[place].flight) is not None:
-                with suppress(TimeoutError):
-                    flight.landed.result(max(0.0, deadline - self._clock()))
+                self._wait(flight, deadline - self._clock())
                 asked[place] = self._arrive(asked[place])
                 self._reader.read_here(asked[place : place + 1], deadline)
         return self._values(asked)
@@ -146,11 +141,27 @@ class RowCache:
         self._reader.begin(asked)
         for place in range(len(asked)):
             while (flight := asked[place].flight) is not None:
-                # wait() cancels nothing when its time is over, or when this task is cancelled
-                await asyncio.wait([asyncio.wrap_future(flight.landed)], timeout=max(0.0, deadline - self._clock()))
+                await self._wait_async(flight, deadline - self._clock())
                 asked[place] = self._arrive(asked[place])
                 self._reader.begin(asked[place : place + 1])
         return self._values(asked)
+
+    def _wait(self, flight: Flight, seconds: float) -> None:
+        """Return when a flight has landed, or the time is over."""
+        landed = threading.Event()
+        with self._lock:
+            if flight.has_landed:
+                return
+            flight.threads.append(landed)
+        landed.wait(max(0.0, seconds))
+
+    async def _wait_async(self, flight: Flight, seconds: float) -> None:
+        landed = asyncio.get_running_loop().create_future()
+        with self._lock:
+            if flight.has_landed:
+                return
+            flight.tasks.append(landed)
+        await asyncio.wait([landed], timeout=max(0.0, seconds))  # who is cancelled here takes nothing from the others
 
     def _ask(self, keys: Iterable[Any]) -> tuple[list[Asked], float]:
         """How each key is answered, and until when a flight may be waited for."""
@@ -260,16 +271,13 @@ class RowCache:
 
     def metrics(self) -> CacheMetrics:
         """What the cache did so far."""
-        single = self._source.round_trips
         with self._lock:
             store = self._core.store
-            return self._core.tally.metrics(
-                evicted=store.evicted, entries=len(store), used_bytes=store.used_bytes, round_trips=single
-            )
+            return self._core.tally.metrics(evicted=store.evicted, entries=len(store), used_bytes=store.used_bytes)
 
     def close(self) -> None:
         """Finish the reads that have begun, and begin no more; what is in memory is served for the rest of its life."""
-        self._source.close()
+        self._reader.close()
 
 
 def _raise_what_is_no_keys_fault(page: Page) -> None:

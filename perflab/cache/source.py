@@ -1,14 +1,12 @@
-"""Where rows come from: read by whoever needs them, or coalesced in the background."""
+"""Where rows come from: one SELECT for many keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from perflab.batching.batcher import RequestBatcher
 from perflab.batching.isolation import isolate
 from perflab.batching.retry import RetryPolicy
 from perflab.cache.slots import Slot, key_of
@@ -34,15 +32,8 @@ class Page:
 class RowSource:
     """Reads what a `Load` says.
 
-    A thread that needs keys reads them itself: it would have to wait anyway, and two changes of threads cost several
-    times what a read of a local file does. Keys that no thread waits for, those of event loops and those that are read
-    again in the background, go through a batcher of its own: what is asked for while a read is on its way leaves
-    together when that has come back.
-
     Args:
-        page_size: keys of one SELECT of the batcher at the most.
-        timeout: seconds for which the batcher tries a key.
-        clock, sleep, random: for the pauses between tries.
+        clock, sleep, random: monotonic seconds, and what is needed for the pauses between tries.
     """
 
     def __init__(
@@ -50,30 +41,18 @@ class RowSource:
         db: Database,
         stated: Load,
         *,
-        page_size: int,
-        timeout: float,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         random: Random,
     ) -> None:
         self._db = db
         self._operation = CoreWrites(db.dialect).operation(stated)
-        self._retry = RetryPolicy(cap_seconds=0.25, delivery_timeout=timeout)
-        self._batcher = RequestBatcher(db, page_size, 0.0, overflow="raise", retry=self._retry)
+        self._retry = RetryPolicy(cap_seconds=0.25)
         self._clock = clock
         self._sleep = sleep
         self._random = random
         self._is_closed = False
         self.name = self._operation.name
-
-    def begin(self, slot: Slot) -> Future[Any]:
-        """Have one key read in the background.
-
-        Raises:
-            BufferFull: too many others are being read; nobody waits for room, who may be an event loop.
-            LifecycleError: the source is closed.
-        """
-        return self._batcher.submit(self._operation, key_of(slot))
 
     def read(self, slots: Sequence[Slot], until: float) -> Page:
         """Read keys in this thread, one page of them; what fails in a way that passes is tried again until then.
@@ -126,15 +105,9 @@ class RowSource:
         found = [(slot, value) for (slot, _), value in isolated.delivered]
         return Page(found, failed, isolated.error and self._typed(isolated.error), round_trips)
 
-    @property
-    def round_trips(self) -> int:
-        """Of what was read in the background."""
-        return self._batcher.metrics().round_trips
-
     def close(self) -> None:
-        """Read what waits, and nothing more."""
+        """Read nothing more."""
         self._is_closed = True
-        self._batcher.close()
 
     def _typed(self, error: Exception) -> Exception:
         typed = as_perflab_error(error, self.name)

@@ -19,7 +19,7 @@ JOBS = 60
 WAITS = {Arm.COLD: 1e-3, Arm.WARMED: 0.9e-3, Arm.PREDICTED: 20e-6}
 HITS = {Arm.COLD: 40, Arm.WARMED: 50, Arm.PREDICTED: 99}
 """Of a hundred keys."""
-METRICS = CacheTally().metrics(evicted=0, entries=0, used_bytes=0, round_trips=0)
+METRICS = CacheTally().metrics(evicted=0, entries=0, used_bytes=0)
 
 
 def findings_of(waits: dict[Arm, float], **changes: Any) -> WarmingFindings:
