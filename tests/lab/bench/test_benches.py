@@ -11,8 +11,8 @@ import pytest
 
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
-from perflab.errors import InvalidInput
-from perflab.lab.bench import bulk_calls, compression, crossovers, load, singles
+from perflab.errors import InvalidInput, LabError
+from perflab.lab.bench import bulk_calls, compression, crossovers, drain, load, singles
 from perflab.lab.bench.arms import BenchEngine, OurCall, RawForm
 from perflab.lab.bench.comparison import Comparison
 from perflab.lab.bench.load import fresh_table
@@ -85,6 +85,33 @@ def test_every_form_of_a_crossover_writes(engine: BenchEngine, write: str, monke
     seconds = {(engine.name, write, form.name, rows): [1e-6, 2e-6] for form in forms for rows in crossovers.ROWS}
     table = crossovers.crossover_table(seconds)
     assert all(f"| {engine.name} | {write} | {form.name} | **1.4** |" in table for form in forms)
+
+
+def test_every_arm_of_a_drain_empties_the_queue_and_shows_its_handler_each_job(
+    engine: BenchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drain, "JOBS", 300)
+    checked: list[tuple[str, int]] = []
+
+    class Checksum(drain.Checksum):
+        def check(self, arm: str) -> None:
+            checked.append((arm, self.jobs))
+            super().check(arm)
+
+    monkeypatch.setattr(drain, "Checksum", Checksum)
+    comparisons = make_comparisons(["drain"], [engine])
+    assert len(comparisons) == len(drain.BATCH_SIZES)
+    arms = [arm for comparison in comparisons for arm in comparison.arms]
+    for arm in arms:
+        assert arm.visit(0) > 0
+    assert checked == [(arm.name, 300) for arm in arms]
+
+
+def test_a_drain_that_showed_its_handler_something_else_has_no_figure() -> None:
+    checksum = drain.Checksum()
+    checksum.see({"number": 1})
+    with pytest.raises(LabError, match="no figure"):
+        checksum.check("an arm")
 
 
 def comparable(value: Any) -> Any:
