@@ -50,6 +50,9 @@ def worker(
     ] = None,
     lease: Annotated[float, typer.Option(help="Seconds until the jobs of a dead worker go to others.")] = 60.0,
     poll_interval: Annotated[float, typer.Option(help="Seconds between looks into an empty queue, at most.")] = 0.1,
+    listen: Annotated[
+        bool, typer.Option(help="On PostgreSQL, hear of jobs as they are enqueued, over a connection more.")
+    ] = True,
     drain_timeout: Annotated[
         float, typer.Option(help="Seconds for running jobs to end in after the first SIGTERM or Ctrl-C.")
     ] = 30.0,
@@ -79,6 +82,7 @@ def worker(
             timeout=timeout,
             lease=lease,
             poll_interval=poll_interval,
+            listen=listen,
             drain_timeout=drain_timeout,
         )
         if PriorityQueue(database, queue).paused_at() is not None:  # and the tables are there
@@ -158,9 +162,13 @@ def _supervise(parameters: dict[str, Any], url: str, processes: int) -> int:
 
     options = []
     for name, value in parameters.items():
-        option = f"--{name.replace('_', '-')}"
-        if name not in {"handler", "url", "processes"} and value is not None and value is not False:
-            options += [option] if value is True else [option, str(value)]
+        option = name.replace("_", "-")
+        if name in {"handler", "url", "processes", "supervised"} or value is None:
+            continue
+        if isinstance(value, bool):
+            options.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            options += [f"--{option}", str(value)]
     return Supervisor(
         [sys.executable, "-m", "perflab", "worker", parameters["handler"], *options, "--supervised"],
         processes,

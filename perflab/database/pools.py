@@ -148,6 +148,10 @@ class Pool:
 class Listener(Protocol):
     """Waits for a notification, or as long as it is told; see `Database.listen`."""
 
+    @property
+    def can_hear(self) -> bool:
+        """False behind a pooler that lends sessions: then it never will."""
+
     def wait(self, seconds: float) -> None:
         """Return when it is notified or woken, and otherwise after so many seconds. One thread waits at a time."""
 

@@ -41,6 +41,11 @@ class PostgresListener:
         self._woken.setblocking(False)
         self._listen()
 
+    @property
+    def can_hear(self) -> bool:
+        """False behind a pooler."""
+        return self._has_own_session
+
     def wait(self, seconds: float) -> None:
         """Return when it is notified or woken, and otherwise after so many seconds."""
         deadline = time.monotonic() + seconds

@@ -45,6 +45,8 @@ class Holder(NamedTuple):
     worker_id: int | None
 
 
+CHANNEL = "perflab_jobs"
+"""What workers listen to; the payload is the name of the queue."""
 PROMOTED_AT_ONCE = 10_000
 """Bounds how long one claim may hold its locks when very many jobs fall due together."""
 
@@ -70,6 +72,9 @@ class QueueEngine(Protocol):
         Raises:
             RejectedRow: a key is taken; a server may say so in an error of its own.
         """
+
+    def notify(self, connection: DriverConnection, queue: str) -> None:
+        """Tell listeners, once the transaction is committed, that there are jobs; nothing where none can listen."""
 
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder, ageing: int | None

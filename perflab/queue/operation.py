@@ -34,6 +34,8 @@ class QueueSettings:
     encode: Callable[[Any], StoredPayload]
     """A payload, as it is stored."""
     keep_done: bool = False
+    notify: bool = True
+    """Workers of ready jobs, where the engine can."""
     ageing: int | None = None
     """Microseconds that a priority is worth; None: more than any wait."""
 

@@ -12,6 +12,7 @@ from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
 from perflab.queue.backoff import Spread
 from perflab.queue.engine import (
+    CHANNEL,
     PROMOTED_AT_ONCE,
     ClaimedRow,
     DeadRow,
@@ -62,6 +63,9 @@ class PostgresQueueEngine:
             return range(first_id, first_id + len(rows)) if ids is None else sorted(ids)
 
         return Deferred(ids)
+
+    def notify(self, connection: DriverConnection, queue: str) -> None:
+        connection.execute(_SQL["notify"], {"channel": CHANNEL, "queue": queue})
 
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder, ageing: int | None

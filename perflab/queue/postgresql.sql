@@ -186,6 +186,10 @@ answer AS (
 /* ledger: position, id */
 SELECT position, id FROM answer
 
+-- name: notify
+-- The server sends it when the transaction is committed, and only one of equal ones.
+SELECT pg_notify(%(channel)s::text, %(queue)s::text)
+
 -- name: promote
 -- Scheduled jobs whose time has come. Their own index keeps a million future ones out of the way of a claim.
 UPDATE perflab_jobs

@@ -70,6 +70,8 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         backoff: how long a failed job waits.
         keep_done: move finished jobs, with their results, to where `done_jobs` and `find_done` read them, until
             `purge_done`. Otherwise they are deleted, which is faster.
+        notify: on PostgreSQL, wake idle workers: each bulk call or batch that makes jobs ready sends one NOTIFY, in its
+            own round trip.
         max_depth: jobs that may wait here before `enqueue` and `bulk_enqueue` wait in turn, as `DepthLimit` says.
         ageing: seconds that one priority is worth, up to a year; None: more than any wait, so that low priorities may
             starve. With it, claims go by virtual deadline, run_at + priority · ageing: a job of priority p is overtaken
@@ -94,6 +96,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         *,
         backoff: Backoff | None = ...,
         keep_done: bool = ...,
+        notify: bool = ...,
         max_depth: DepthLimit | int | None = ...,
         ageing: float | None = ...,
         now: Callable[[], datetime] = ...,
@@ -111,6 +114,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         *,
         backoff: Backoff | None = ...,
         keep_done: bool = ...,
+        notify: bool = ...,
         max_depth: DepthLimit | int | None = ...,
         ageing: float | None = ...,
         now: Callable[[], datetime] = ...,
@@ -127,6 +131,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         *,
         backoff: Backoff | None = None,
         keep_done: bool = False,
+        notify: bool = True,
         max_depth: DepthLimit | int | None = None,
         ageing: float | None = None,
         now: Callable[[], datetime] = utc_now,
@@ -142,6 +147,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
             rng or Random(),
             make_encoder(db.compression),
             keep_done,
+            notify,
             None if ageing is None else int(check_number(ageing, "ageing", high=LONGEST_AGEING_SECONDS) * 1e6),
         )
         super().__init__(db, settings, stopwatch)

@@ -58,6 +58,9 @@ class SQLiteQueueEngine:
         ids = [holders[row[4]][0] if row[4] in holders else next(new_ids) for row in distinct]
         return [ids[position] for position in positions]
 
+    def notify(self, connection: DriverConnection, queue: str) -> None:
+        """Nothing: workers look."""
+
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder, ageing: int | None
     ) -> list[ClaimedRow]:

@@ -52,6 +52,9 @@ class Worker:
         batch_size: so many ended jobs are acknowledged at once.
         flush_interval: seconds that an acknowledgement waits for others or for the next claim, at most. While nothing
             runs it does not wait.
+        listen: on PostgreSQL, hear of jobs as they are enqueued; that takes a connection. It looks at intervals all the
+            same: for jobs whose time has come or that others gave back, for what it could not hear while its
+            connection was lost, and behind poolers, through which nothing is heard.
         name: to be seen in the table; by default host and process.
         monotonic: seconds.
         rng: for the jitter of pauses.
@@ -73,6 +76,7 @@ class Worker:
         drain_timeout: float = 30.0,
         batch_size: int = 500,
         flush_interval: float = 0.010,
+        listen: bool = True,
         name: str | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         rng: Random | None = None,
@@ -97,6 +101,7 @@ class Worker:
             drain_timeout=check_number(drain_timeout, "drain_timeout", high=86_400.0),
             batch_size=check_integer(batch_size, "batch_size", low=1),
             flush_interval=check_number(flush_interval, "flush_interval", high=3600.0),
+            listen=listen,
         )
         self._clock = monotonic
         self._rng = rng or Random()

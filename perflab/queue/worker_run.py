@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from perflab.errors import DatabaseError, OutcomeUnknown, ResultLost, TransientError
+from perflab.queue.arrivals import Arrivals
 from perflab.queue.exchange import Exchange
 from perflab.queue.held_lease import HeldLease
 from perflab.queue.job import Job
@@ -63,6 +64,7 @@ class WorkerSettings:
     drain_timeout: float
     batch_size: int
     flush_interval: float
+    listen: bool
 
 
 class StopRequests:
@@ -115,6 +117,8 @@ class WorkerRun:
         self._pause = 0.0
         """Seconds between the last two claims that found nothing."""
         self._next_claim = 0.0
+        self._has_heard = False
+        """Of jobs that arrived since the last claim began."""
         self._last_swap = monotonic()
         self._failures = 0
         """In a row."""
@@ -134,11 +138,14 @@ class WorkerRun:
         except BaseException:
             self._runner.close(CANCELLED_HANDLER_SECONDS)
             raise
+        arrivals = Arrivals(self._queue, self._hear) if settings.listen else None
         try:
             self._work(lease, until_empty=until_empty)
         finally:
             self._drain()
             exchange.close(lease)
+            if arrivals is not None:
+                arrivals.close()
         ends = exchange.ends
         return WorkerReport(
             claimed=exchange.claimed,
@@ -148,6 +155,11 @@ class WorkerRun:
             released=ends["released"],
             unacknowledged=exchange.claimed - ends.total(),
         )
+
+    def _hear(self) -> None:
+        """Jobs may have arrived."""
+        self._has_heard = True
+        self._wakeup.set()
 
     # -- working -------------------------------------------------------------------------------------------------------
 
@@ -160,7 +172,7 @@ class WorkerRun:
                 self._runner.give_up(expired)
             in_hand.low_water = self._prefetch.jobs // 2
             room = self._room()
-            seconds = min(self._until_acknowledgement(now), self._next_claim - now if room else math.inf)
+            seconds = min(self._until_acknowledgement(now), self._until_claim(now) if room else math.inf)
             if seconds > 0.0:
                 deadline = in_hand.next_deadline()
                 self._wakeup.wait(seconds if deadline is None else min(seconds, deadline - now))
@@ -173,6 +185,8 @@ class WorkerRun:
     def _swap(self, lease: HeldLease, room: int) -> int | None:
         """How many jobs have come; None if the database was out of reach."""
         ended = self._in_hand.ended
+        if room:
+            self._has_heard = False
         try:
             claimed = self._exchange.swap(lease, room)
         except PASSES_BY as failure:
@@ -203,6 +217,10 @@ class WorkerRun:
         if waiting > prefetch // 2:
             return 0
         return max(0, self._settings.concurrency + prefetch - waiting - self._in_hand.running)
+
+    def _until_claim(self, now: float) -> float:
+        """Seconds until the next look for jobs."""
+        return 0.0 if self._has_heard else self._next_claim - now
 
     def _until_acknowledgement(self, now: float) -> float:
         """Seconds until what has ended is to be acknowledged."""

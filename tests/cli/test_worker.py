@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from perflab.database.database import Database
 from perflab.errors import InvalidInput
 from perflab.queue.job import NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
+from perflab.queue.supervisor import Supervisor
 from tests.processes import A_MINUTE, runs, wait_for
 
 EMPTY = QueueCounts(scheduled=0, ready=0, running=0, dead=0)
@@ -197,6 +199,32 @@ def test_without_tables_nothing_is_started(
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert main(["worker", "its_jobs:note", "sqlite:///empty.db", "--processes", "2"]) == 2
     assert "create_schema" in capsys.readouterr().err
+
+
+def test_processes_are_asked_for_the_same_and_the_url_is_no_argument(
+    place: Path, perflab_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def run(supervisor: Supervisor) -> int:
+        asked.append((supervisor._command, supervisor._environment[VARIABLE], supervisor._restart_ended))
+        return 7
+
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(Supervisor, "run", run)
+    options = ["--queue", "ingest", "--concurrency", "3", "--no-listen", "--until-empty", "--timeout", "2.5"]
+    assert main(["worker", "its_jobs:note", perflab_url, *options, "--processes", "2"]) == 7
+    ((command, url, restart_ended),) = asked
+    assert url == perflab_url
+    assert not restart_ended
+    assert command[:5] == [sys.executable, "-m", "perflab", "worker", "its_jobs:note"]
+    words = " ".join(command)
+    assert all(part in words for part in ("--queue ingest", "--concurrency 3", "--no-listen", "--until-empty"))
+    assert "--timeout 2.5" in words
+    assert words.endswith("--supervised")
+    assert perflab_url not in words
+    assert "--processes" not in words
 
 
 def test_without_a_url_it_says_where_to_put_one(

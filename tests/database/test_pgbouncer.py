@@ -265,6 +265,24 @@ def test_many_clients_share_few_sessions(program: str, postgres_server: Embedded
     assert sorted(done) == list(range(400))
 
 
+def test_a_worker_says_that_it_hears_nothing_and_finds_its_jobs_by_looking(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    handled = threading.Semaphore(0)
+    with Database.open(url) as database:
+        queue = PriorityQueue(database)
+        worker = Worker(queue, lambda _job: handled.release(), poll_interval=0.01)
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        for number in range(3):
+            queue.enqueue(number)
+            assert handled.acquire(timeout=PATIENCE_SECONDS)
+        worker.stop()
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive()
+    assert caplog.text.count("nothing can be heard through this pooler") == 1
+
+
 def test_a_pooler_that_is_killed_under_load_loses_nothing_and_doubles_nothing(
     program: str, postgres_server: EmbeddedServer, perflab_url: str
 ) -> None:
