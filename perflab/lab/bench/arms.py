@@ -34,6 +34,10 @@ class BenchEngine(Protocol):
         """By the name of our call, and then by their own."""
 
     @property
+    def promising_forms(self) -> Mapping[str, Mapping[str, RawWrite]]:
+        """The same of forms that promise what ours does; only where that costs something."""
+
+    @property
     def limit(self) -> float:
         """The largest ratio of one of our calls to its fastest raw form that is acceptable."""
 
@@ -91,13 +95,18 @@ class RawForm:
 
 def bulk_comparison(engine: BenchEngine, call: BulkCall) -> Comparison:
     """Our call against all raw forms of one engine."""
+
+    def arms(forms: Mapping[str, RawWrite]) -> tuple[RawForm, ...]:
+        return tuple(RawForm(name, engine, call, write) for name, write in forms.items())
+
     return Comparison(
         name=call.name,
         engine=engine.name,
         work=f"{BATCH_SIZE:,} {call.work}, in one transaction",
         ours=OurCall(engine, call),
-        others=tuple(RawForm(name, engine, call, write) for name, write in engine.raw_forms[call.name].items()),
+        others=arms(engine.raw_forms[call.name]),
         limit=engine.limit,
+        alike=arms(engine.promising_forms.get(call.name, {})),
     )
 
 

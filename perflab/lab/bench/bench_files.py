@@ -67,6 +67,10 @@ def bench_table(results: Sequence[ComparisonResult]) -> str:
                     f"| **{comparison.name}** | {comparison.engine} | {arm.name} | {time} | {ratio} | {limit} "
                     f"| {result.verdict} |"
                 )
+            elif arm in comparison.alike:
+                ratio_to = result.ratio_to(arm.name)
+                ratio = f"ours ÷ this: {ratio_to.value:.2f} [{ratio_to.low:.2f}, {ratio_to.high:.2f}]"
+                lines.append(f"| | | {arm.name} (same promises) | {time} | {ratio} | | |")
             else:
                 mark = " (fastest)" if arm.name == result.fastest_other else ""
                 lines.append(f"| | | {arm.name}{mark} | {time} | | | |")
@@ -127,6 +131,11 @@ def _summary(run: BenchRun) -> dict[str, Any]:
                 "ratio": result.ratio.value,
                 "ratio_low": result.ratio.low,
                 "ratio_high": result.ratio.high,
+                "ratio_to_same_promises": {
+                    arm.name: [to.value, to.low, to.high]
+                    for arm in result.comparison.alike
+                    for to in [result.ratio_to(arm.name)]
+                },
                 "limit": result.comparison.limit,
                 "verdict": result.verdict,
                 "seconds_per_item": {arm.name: result.estimate(arm.name).value for arm in result.comparison.arms},

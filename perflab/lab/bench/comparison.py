@@ -37,6 +37,7 @@ class Comparison:
         ours: Our arm.
         others: What it is held against; the fastest of them counts.
         limit: The largest ratio ours/fastest that is acceptable; None where there is no promise.
+        alike: Further arms, which promise what ours does and are not in the race for the fastest.
     """
 
     name: str
@@ -45,10 +46,11 @@ class Comparison:
     ours: Arm
     others: tuple[Arm, ...]
     limit: float | None
+    alike: tuple[Arm, ...] = ()
 
     @property
     def arms(self) -> tuple[Arm, ...]:
-        return (self.ours, *self.others)
+        return (self.ours, *self.others, *self.alike)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,12 @@ class ComparisonResult:
 
     @property
     def ratio(self) -> Ratio:
-        """Ours over the fastest other, paired by block: the cost of what ours does more."""
-        return paired_ratio(
-            self.seconds[self.comparison.ours.name], self.seconds[self.fastest_other], rng=np.random.default_rng(0)
-        )
+        """Ours over the fastest other: the cost of what ours does more."""
+        return self.ratio_to(self.fastest_other)
+
+    def ratio_to(self, arm: str) -> Ratio:
+        """Ours over another arm, paired by block."""
+        return paired_ratio(self.seconds[self.comparison.ours.name], self.seconds[arm], rng=np.random.default_rng(0))
 
     @property
     def verdict(self) -> str:

@@ -12,6 +12,7 @@ import psycopg
 
 from perflab.database.database import Database
 from perflab.database.urls import redact_url
+from perflab.lab.bench.postgresql_promising_writes import POSTGRESQL_PROMISES
 from perflab.lab.bench.postgresql_writes import POSTGRESQL_FORMS
 from perflab.lab.measured_server import measured_server
 
@@ -28,6 +29,7 @@ class PostgresBench:
 
     name = "postgresql"
     raw_forms = POSTGRESQL_FORMS
+    promising_forms = POSTGRESQL_PROMISES
     limit = 1.2
 
     def __init__(self, url: str) -> None:

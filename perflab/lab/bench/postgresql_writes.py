@@ -20,6 +20,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
+def microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
 # -- bulk_enqueue ------------------------------------------------------------------------------------------------------
 
 _JOB_COLUMNS = "(queue, run_at, state, max_attempts, enqueued_at, priority, payload)"
@@ -207,9 +211,9 @@ def watches_executemany(connection: Any, rows: Rows) -> list[int]:
 
 # -- update_ingest_states_bulk -----------------------------------------------------------------------------------------
 
-_STATE_COLUMNS = "(last_error, consecutive_failures, updated_at, watch_id, cursor, etag, last_success_at)"
-_STATE_CONSTANTS = f"NULL, 0, {NOW}"
-_STATE_UPDATE = (
+STATE_COLUMNS = "(last_error, consecutive_failures, updated_at, watch_id, cursor, etag, last_success_at)"
+STATE_CONSTANTS = f"NULL, 0, {NOW}"
+STATE_UPDATE = (
     "ON CONFLICT (watch_id) DO UPDATE SET cursor = excluded.cursor, etag = excluded.etag, "
     "last_success_at = excluded.last_success_at, last_error = NULL, consecutive_failures = 0, "
     "updated_at = excluded.updated_at"
@@ -218,15 +222,15 @@ _STATE_UPDATE = (
 
 def _states_unnest(connection: Any, rows: Rows, order: str) -> list[int]:
     cursor = connection.execute(
-        f"INSERT INTO perflab_ingest_states {_STATE_COLUMNS} SELECT {_STATE_CONSTANTS}, watches.id, given.cursor, "
+        f"INSERT INTO perflab_ingest_states {STATE_COLUMNS} SELECT {STATE_CONSTANTS}, watches.id, given.cursor, "
         "given.etag, given.succeeded_at FROM unnest(%b::text[], %b::text[], %b::text[], %b::int8[]) "
         "AS given (name, cursor, etag, succeeded_at) JOIN perflab_watches AS watches ON watches.name = given.name "
-        f"{order} {_STATE_UPDATE} RETURNING watch_id",
+        f"{order} {STATE_UPDATE} RETURNING watch_id",
         (
             [row.watch for row in rows],
             [row.cursor for row in rows],
             [row.etag for row in rows],
-            [(row.succeeded_at - _EPOCH) // _MICROSECOND for row in rows],
+            [microseconds(row.succeeded_at) for row in rows],
         ),
     )
     return [watch_id for (watch_id,) in cursor.fetchall()]
@@ -243,9 +247,9 @@ def states_unnest_ordered(connection: Any, rows: Rows) -> list[int]:
 def states_executemany(connection: Any, rows: Rows) -> list[int]:
     cursor = connection.cursor()
     cursor.executemany(
-        f"INSERT INTO perflab_ingest_states {_STATE_COLUMNS} SELECT {_STATE_CONSTANTS}, id, %s, %s, %s "
-        f"FROM perflab_watches WHERE name = %s {_STATE_UPDATE} RETURNING watch_id",
-        [(row.cursor, row.etag, (row.succeeded_at - _EPOCH) // _MICROSECOND, row.watch) for row in rows],
+        f"INSERT INTO perflab_ingest_states {STATE_COLUMNS} SELECT {STATE_CONSTANTS}, id, %s, %s, %s "
+        f"FROM perflab_watches WHERE name = %s {STATE_UPDATE} RETURNING watch_id",
+        [(row.cursor, row.etag, microseconds(row.succeeded_at), row.watch) for row in rows],
         returning=True,
     )
     return [watch_id for _ in cursor.results() for (watch_id,) in cursor.fetchall()]

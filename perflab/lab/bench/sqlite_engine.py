@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 from perflab.database.database import Database
+from perflab.lab.bench.arms import RawWrite
 from perflab.lab.bench.sqlite_writes import SQLITE_FORMS
 
 
@@ -17,6 +19,8 @@ class SQLiteBench:
 
     name = "sqlite"
     raw_forms = SQLITE_FORMS
+    promising_forms: ClassVar[Mapping[str, Mapping[str, RawWrite]]] = {}
+    """One writer at a time, and no COMMIT that could be lost: every form promises as much."""
     limit = 1.15
     title = f"SQLite {sqlite3.sqlite_version} (WAL, synchronous=NORMAL)"
 

@@ -142,7 +142,7 @@ def rows_and_answers(arm: OurCall | RawForm) -> tuple[list[tuple[Any, ...]], lis
 def arms(name: str, engine: BenchEngine) -> tuple[OurCall, list[RawForm]]:
     (comparison,) = make_comparisons([name], [engine])
     assert isinstance(comparison.ours, OurCall)
-    raw = [arm for arm in comparison.others if isinstance(arm, RawForm)]
+    raw = [arm for arm in (*comparison.others, *comparison.alike) if isinstance(arm, RawForm)]
     assert len(raw) >= 3
     return comparison.ours, raw
 

@@ -68,3 +68,16 @@ def test_the_table_keeps_the_losing_arms() -> None:
 def test_too_few_blocks_are_refused() -> None:
     with pytest.raises(InvalidInput, match="blocks is 5"):
         compare([comparison(1.0, 2.0)], blocks=5, seed=1)
+
+
+def test_arms_with_the_same_promises_have_a_ratio_of_their_own_and_set_no_limit() -> None:
+    alike = KnownArm("careful", 0.5)
+    careful = Comparison("work", "engine", "something", KnownArm("ours", 1.0), (KnownArm("bare", 1.0),), 1.25, (alike,))
+    (result,) = compare([careful], blocks=8, seed=1)
+    assert sorted(alike.blocks) == list(range(8))
+    assert result.fastest_other == "bare"
+    assert result.verdict == "within"
+    assert result.ratio_to("careful").value == pytest.approx(2.0, rel=0.005)
+    (row,) = [line for line in bench_table([result]).splitlines() if "careful" in line]
+    assert "(same promises)" in row
+    assert "ours ÷ this: 2.0" in row
