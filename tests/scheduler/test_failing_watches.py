@@ -91,3 +91,16 @@ def test_without_a_back_off_failures_are_only_counted(database: Database, clock:
     scheduler.add_watch("a", 1.0)
     scheduler.update_ingest_states_bulk([IngestState("a", error="gone")] * 3)
     assert scheduler.tick().enqueued == 1
+
+
+@pytest.mark.parametrize(("base", "seconds"), [(1e300, 60), (60.0, 60), (0.0, 0)])
+def test_any_back_off_can_be_counted_with(
+    database: Database, clock: SimpleNamespace, base: float, seconds: int
+) -> None:
+    backoff = Backoff(base_seconds=base, cap_seconds=60.0)
+    scheduler = Scheduler(database, "ingest", failure_backoff=backoff, now=lambda: clock.now)
+    scheduler.add_watches_bulk([Watch("early", 3600.0), Watch("in time", 3600.0, start_at=NEW_YEAR + seconds * SECOND)])
+    scheduler.update_ingest_states_bulk([IngestState(name, error="gone") for name in ("early", "in time") * 40])
+    assert scheduler.tick().backed_off == (1 if seconds else 0)
+    clock.now += seconds * SECOND
+    assert scheduler.tick().enqueued == (1 if seconds else 0)
