@@ -202,6 +202,20 @@ class Accumulator(Generic[T]):
         self._next_number = number + 1
         self._lines.append(Entry(item, 0, now, number, self.lanes.usual))
 
+    def add_many(self, items: Iterable[T], now: float) -> None:
+        """`add` each of them to the usual lane.
+
+        Raises:
+            LifecycleError: after `close`.
+        """
+        lane = self.lanes.usual
+        entries = [Entry(item, 0, now, number, lane) for number, item in enumerate(items, self._next_number)]
+        if entries and self._closing:
+            raise self.closed()
+        self.quiet_adds = 0
+        self._next_number += len(entries)
+        self._lines.extend(entries)
+
     def seconds_to_decide(self, lane: int, now: float, in_line: int = 0) -> float:
         """How long an item that comes to a lane now will take until it is decided, as far as is known.
 

@@ -64,6 +64,7 @@ class Arrivals:
         lane = line[0][3]  # all in one line have the same room
         room = accumulator.room if lane is None else accumulator.room_in(lane)
         adopted = 0
+        plain: list[Submission] = []  # added together, which is cheaper
         for operation, item, future, lane, deadline in line:
             if room <= 0:
                 break
@@ -77,12 +78,20 @@ class Arrivals:
             except Exception as error:  # noqa: BLE001  # it belongs to this item alone
                 self._refuse(future, error)
                 continue
+            submission = Submission(operation, item, future)
+            if lane is None and not measures_bytes:
+                plain.append(submission)
+                room -= 1
+                continue
+            accumulator.add_many(plain, now)
+            plain.clear()
             count = 1 if lane is None else count_of(operation)  # a unit comes with its lane
-            accumulator.add(Submission(operation, item, future), now, size, lane, deadline, count=count)
+            accumulator.add(submission, now, size, lane, deadline, count=count)
             if measures_bytes:
                 room = accumulator.room if lane is None else accumulator.room_in(lane)
             else:
                 room -= count
+        accumulator.add_many(plain, now)
         del line[:adopted]
 
 

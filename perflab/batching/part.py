@@ -50,7 +50,8 @@ class AppliedPart:
         self._results: list[Any] = [None] * len(operations)
         self._answers: list[tuple[list[int], Sequence[Any]]] = []
         for operation, positions in group_by_operation(operations):
-            answer = operation.apply(connection, [rows[position] for position in positions])
+            is_whole = len(positions) == len(rows)
+            answer = operation.apply(connection, rows if is_whole else [rows[position] for position in positions])
             if connection.answers_at_once:  # and must be read, while a faulty operation can be undone
                 self._spread(answer, positions)
             else:
@@ -79,7 +80,11 @@ class AppliedPart:
         ]
 
     def _spread(self, answer: Sequence[Any], positions: list[int]) -> None:
-        for position, result in zip(positions, answer, strict=True):
+        results = list(answer)
+        if len(results) == len(positions) == len(self._results):
+            self._results = results
+            return
+        for position, result in zip(positions, results, strict=True):
             self._results[position] = result
 
 

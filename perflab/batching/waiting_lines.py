@@ -90,6 +90,12 @@ class WaitingLines(Generic[T]):
         self.items += 1
         self.bytes += entry.size
 
+    def extend(self, entries: Sequence[Entry[T]]) -> None:
+        """Add entries of one lane that count as one item each and whose bytes are not measured."""
+        if entries:
+            self._lines[entries[0].lane].extend(entries)
+            self.items += len(entries)
+
     def append_unit(self, entry: Entry[T]) -> None:
         """Add an entry that counts as more."""
         self.append(entry)

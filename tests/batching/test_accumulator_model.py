@@ -123,6 +123,16 @@ class AccumulatorMachine(RuleBasedStateMachine):
         self.add([size])
         self.accumulator.allow_quiet_adds()
 
+    @precondition(lambda self: not self.closed)
+    @rule(count=st.integers(0, 3))
+    def add_many(self, count: int) -> None:
+        items = range(len(self.arrived), len(self.arrived) + count)
+        self.accumulator.add_many(items, self.now)
+        self.arrived += [self.now] * count
+        self.sizes += [0] * count
+        self.attempts += [0] * count
+        self.waiting += items
+
     @precondition(lambda self: self.accumulator.quiet_adds > 0)
     @rule()
     def add_quietly(self) -> None:
@@ -142,6 +152,8 @@ class AccumulatorMachine(RuleBasedStateMachine):
     def add_after_close(self) -> None:
         with pytest.raises(LifecycleError):
             self.accumulator.add(0, self.now)
+        with pytest.raises(LifecycleError):
+            self.accumulator.add_many([0], self.now)
 
     @rule(seconds=TIMES)
     def advance(self, seconds: float) -> None:
