@@ -138,8 +138,10 @@ class WorkerRun:
         except BaseException:
             self._runner.close(CANCELLED_HANDLER_SECONDS)
             raise
-        arrivals = Arrivals(self._queue, self._hear) if settings.listen else None
+        arrivals = None
         try:
+            if settings.listen:
+                arrivals = Arrivals(self._queue, self._hear)
             self._work(lease, until_empty=until_empty)
         finally:
             self._drain()
