@@ -20,10 +20,12 @@ from tests.cache.conftest import FARES, PATIENCE, Gate, until_asked
 
 MakeCache = Callable[..., RowCache]
 GateOf = Callable[[RowCache], Gate]
+FOREVER = 3_600.0
+"""A timeout beyond the patience of the tests: who is not told that the rows are there would wait too long."""
 
 
 def test_threads_that_ask_for_one_key_share_a_read(make_cache: MakeCache, gate_of: GateOf) -> None:
-    cache = make_cache()
+    cache = make_cache(timeout=FOREVER)
     gate = gate_of(cache)
     gate.shut()
     with ThreadPoolExecutor(16) as pool:
@@ -40,7 +42,7 @@ def test_threads_that_ask_for_one_key_share_a_read(make_cache: MakeCache, gate_o
 def test_tasks_that_ask_for_one_key_share_a_read_and_different_keys_a_batch(
     make_cache: MakeCache, gate_of: GateOf
 ) -> None:
-    cache = make_cache()
+    cache = make_cache(timeout=FOREVER)
     gate = gate_of(cache)
 
     async def ask() -> list[Any]:
@@ -154,13 +156,36 @@ def test_who_waits_too_long_is_told_so(fares: Database, gate_of: GateOf) -> None
 
 
 def test_a_reader_that_is_interrupted_leaves_nobody_waiting(make_cache: MakeCache, gate_of: GateOf) -> None:
-    cache = make_cache()
+    cache = make_cache(page_size=1, timeout=FOREVER)
     gate = gate_of(cache)
     gate.error = KeyboardInterrupt()  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
-        cache.get(3)
+        cache.get_many([3, 4, 5])
+    assert not cache._core._flights  # of the pages that it did not come to either
     gate.error = None
-    assert cache.get(3) == (30,)
+    assert cache.get_many([3, 4, 5]) == [(30,), (40,), (50,)]
+
+
+def test_a_key_that_is_invalidated_while_it_waits_to_be_read_is_read_for_both(
+    make_cache: MakeCache, gate_of: GateOf
+) -> None:
+    cache = make_cache(timeout=FOREVER)
+    gate = gate_of(cache)
+
+    async def ask() -> list[Any]:
+        gate.shut()
+        first = asyncio.create_task(cache.get_async(50))
+        await asyncio.to_thread(gate.wait_for_reads, 1)
+        early = asyncio.create_task(cache.get_async(3))
+        await asyncio.sleep(0)
+        cache.invalidate([3])
+        late = asyncio.create_task(cache.get_async(3))
+        await asyncio.sleep(0)
+        gate.open()
+        return list(await asyncio.wait_for(asyncio.gather(first, early, late), PATIENCE))
+
+    assert asyncio.run(ask()) == [(500,), (30,), (30,)]
+    assert gate.reads == [[50], [3], [3]]
 
 
 def test_threads_tasks_and_changes_at_once_never_see_what_was_replaced(fares: Database, make_cache: MakeCache) -> None:
