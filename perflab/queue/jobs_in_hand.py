@@ -49,7 +49,8 @@ class JobsInHand:
         self._changed = changed
         self._timeout = timeout
         self._monotonic = monotonic
-        self._arrival = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._arrival = threading.Condition(self._lock)
         self._waiting: deque[Job] = deque()
         # By identity: a job whose lease was lost may be claimed here again while its handler still runs.
         self._running: dict[int, Job] = {}
@@ -83,7 +84,7 @@ class JobsInHand:
 
     def jobs(self) -> list[Job]:
         """All that are not acknowledged yet."""
-        with self._arrival:
+        with self._lock:
             unacknowledged = (self._acknowledging, self._ended)
             return [
                 *self._waiting,
@@ -96,7 +97,7 @@ class JobsInHand:
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Claimed jobs, in the order of claims. More urgent ones than those that wait go before them."""
-        with self._arrival:
+        with self._lock:
             waiting = len(self._waiting)
             self._waiting.extend(jobs)
             if 0 < waiting < len(self._waiting) and _claim_order(self._waiting[waiting]) < _claim_order(
@@ -108,7 +109,7 @@ class JobsInHand:
 
     def take(self) -> Job | None:
         """The next job, which runs from here on; waits for one. None: no more will come."""
-        with self._arrival:
+        with self._lock:
             while not self._waiting:
                 if self._closed:
                     return None
@@ -119,12 +120,12 @@ class JobsInHand:
 
     def take_at_once(self) -> Job | None:
         """The next job, which runs from here on; None if none waits."""
-        with self._arrival:
+        with self._lock:
             return self._start() if self._waiting else None
 
     def finish(self, job: Job, error: BaseException | None) -> bool:
         """Its handler has ended. False: it was taken back while it ran, and is not to be acknowledged."""
-        with self._arrival:
+        with self._lock:
             if self._running.pop(id(job), None) is None:
                 return False
             is_first = self._end(job, error)
@@ -134,17 +135,17 @@ class JobsInHand:
 
     def take_ended(self) -> Ended:
         """What is to be acknowledged; it is in hand until `acknowledged`, or `put_back` if that failed."""
-        with self._arrival:
+        with self._lock:
             self._acknowledging, self._ended = self._ended, Ended()
             self.ended_since = None
             return self._acknowledging
 
     def acknowledged(self) -> None:
-        with self._arrival:
+        with self._lock:
             self._acknowledging = Ended()
 
     def put_back(self) -> None:
-        with self._arrival:
+        with self._lock:
             again, later = self._acknowledging, self._ended
             self._ended, self._acknowledging = Ended(again.done + later.done, again.failed + later.failed), Ended()
             if self._ended and self.ended_since is None:
@@ -154,7 +155,7 @@ class JobsInHand:
 
     def take_waiting(self, among: Iterable[Job] | None = None) -> list[Job]:
         """Take jobs back that have not started: all, or those of `among`. From here on they never start."""
-        with self._arrival:
+        with self._lock:
             if among is None:
                 taken, self._waiting = list(self._waiting), deque()
             else:
@@ -165,14 +166,14 @@ class JobsInHand:
 
     def take_running(self) -> list[Job]:
         """Take jobs back that are running: how they end does not count any more."""
-        with self._arrival:
+        with self._lock:
             taken = list(self._running.values())
             self._running.clear()
             return taken
 
     def next_deadline(self) -> float | None:
         """When the first running job has used its time up."""
-        with self._arrival:
+        with self._lock:
             while self._deadlines and id(self._deadlines[0][1]) not in self._running:
                 self._deadlines.popleft()
             return self._deadlines[0][0] if self._deadlines else None
@@ -181,7 +182,7 @@ class JobsInHand:
         """End what has used its time up, with a TimeoutError. How its handler ends does not count any more."""
         expired: list[Job] = []
         while (deadline := self.next_deadline()) is not None and deadline <= now:
-            with self._arrival:
+            with self._lock:
                 _, job = self._deadlines.popleft()
                 if self._running.pop(id(job), None) is not None:
                     expired.append(job)
@@ -190,7 +191,7 @@ class JobsInHand:
 
     def close(self) -> None:
         """No more will come: `take` returns None when nothing waits."""
-        with self._arrival:
+        with self._lock:
             self._closed = True
             self._arrival.notify_all()
 

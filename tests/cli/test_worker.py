@@ -130,7 +130,7 @@ def test_a_process_that_its_handler_kills_is_replaced_and_no_job_is_lost(
     queue = PriorityQueue(database)
     queue.bulk_enqueue(NewJob(number) for number in range(10))
     queue.enqueue("poison", 1)
-    process = start("its_jobs:die_once", "--processes", "1", "--lease", "0.5")
+    process = start("its_jobs:die_once", "--processes", "1", "--lease", "2")
     wait_for(lambda: queue.counts() == EMPTY)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=A_MINUTE)
