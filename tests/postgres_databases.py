@@ -61,7 +61,8 @@ _EMPTY = """
 """
 
 _SHAPE = """
-    SELECT array_agg(concat(c.oid::regclass, c.relkind, c.relnatts, c.relchecks, c.relhasrules, c.reloptions)
+    SELECT array_agg(concat(c.oid::regclass, c.relkind, c.relnatts, c.relchecks, c.relhasrules, c.reloptions,
+                            c.relacl, n.nspacl)
                      ORDER BY c.relname)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'public'
 """
