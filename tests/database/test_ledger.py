@@ -265,6 +265,8 @@ def test_a_socket_that_closes_before_the_driver_has_read_from_it_leaves_doubt_to
         while connection._pipeline.command_queue:
             gen.send(Ready.W)
         connection.pgconn.flush()
+        # Whoever asks before the server has read it forbids it, and that is right too.
+        wait_until(lambda: rows(perflab_url, "SELECT count(*) FROM perflab_jobs") == [(2,)])
         lost.append(connection)
         with suppress(RuntimeError):  # it would go on to fetch
             gen.close()
