@@ -224,7 +224,10 @@ def test_the_adaptive_notebook_compares_explains_and_says_which_traces_are_missi
     assert "cost model: Batches take up to" in adaptive.html
     assert "The best was chosen after the fact, load by load." in adaptive.html
     loads = pd.read_csv(adaptive.folder / f"{ADAPTIVE}-smoke" / "loads.csv")
-    assert loads["arm"].tolist() == ["100 at 10 ms", "adaptive"]
+    assert loads["arm"].tolist() == ["100 at 10 ms", "adaptive"] * 5
+    assert "10% of capacity" in set(loads["load"])
+    assert "Adaptive sizing reaches 95.0% of the throughput of the best fixed setting" in adaptive.html
+    assert re.search(r"promise met under \d of 6 loads", adaptive.result.headline or "")
     assert (loads["writer_seconds_per_item"] > 0).all()
     assert "throughput over the best fixed" in (adaptive.result.headline or "")
 

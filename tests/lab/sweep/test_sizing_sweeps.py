@@ -18,7 +18,7 @@ from perflab.lab.sweep.measure import Measurement, Slice, measure
 from perflab.lab.sweep.plan import Cell, Mode, SweepPlan
 from perflab.lab.sweep.run import Slices, run_sweep
 from perflab.lab.sweep.sizing_findings import SizingFindings
-from perflab.lab.sweep.sizing_profiles import AS_FAST_AS_POSSIBLE, sizing_plans
+from perflab.lab.sweep.sizing_study import AS_FAST_AS_POSSIBLE, SATURATED, SHARES, SizingStudy, run_sizing_study
 from perflab.lab.sweep.sizings import sizing_named
 from perflab.lab.sweep.sqlite_target import SQLiteTarget
 from perflab.lab.sweep.store import ResultsStore
@@ -107,7 +107,8 @@ def test_the_target_is_part_of_what_a_policy_measures_and_of_nothing_else() -> N
         ({"sizings": ("best",)}, "a sizing is 'best': use one of 'fixed', 'adaptive', 'ski rental', 'AIMD'"),
         ({"sizings": ("adaptive", "adaptive")}, "names a cell twice"),
         ({"latency_target": 0.0}, "latency_target is 0.0"),
-        ({"arrivals": "trains"}, "arrivals is 'trains': use one of 'flights', 'azure code', 'azure conversations'"),
+        ({"arrivals": "trains"}, "arrivals is 'trains': use one of 'flights', 'independent', 'azure code'"),
+        ({"closed_loop_clients": 0}, "closed_loop_clients is 0"),
     ],
 )
 def test_plans_that_cannot_be_are_refused(change: dict[str, Any], message: str) -> None:
@@ -125,12 +126,51 @@ def test_names_are_policies() -> None:
 @pytest.mark.parametrize("profile", ["smoke", "quick", "full"])
 def test_profiles_leave_out_the_traces_that_are_not_there(profile: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TRACES_VARIABLE, raising=False)
-    plans = sizing_plans(profile, latency_target=0.030)
-    assert list(plans)[-1] == AS_FAST_AS_POSSIBLE
-    assert all(name.startswith("flights") for name in list(plans)[:-1])
+    plans = SizingStudy(profile, 0.030).replays(40_000.0)
+    assert list(plans) == [
+        *("10% of capacity", "30% of capacity", "60% of capacity", "85% of capacity"),
+        "flights, 100,000-fold",
+    ]
     assert all("adaptive" in plan.sizings and plan.latency_target == 0.030 for plan in plans.values())
-    with pytest.raises(InvalidInput, match="profile is 'huge'"):
-        sizing_plans("huge", latency_target=0.030)  # type: ignore[arg-type]
+
+
+def test_there_is_no_huge_profile() -> None:
+    with pytest.raises(InvalidInput, match="profile is 'huge': use one of 'smoke', 'quick', 'full'"):
+        SizingStudy("huge", 0.030)  # type: ignore[arg-type]
+
+
+def test_a_study_does_not_show_the_url() -> None:
+    study = SizingStudy("smoke", 0.030, "postgresql", "postgresql://me:secret@db.example/lab")
+    assert "secret" not in f"{study!r} {study.as_fast_as_possible()!r}"
+
+
+@pytest.mark.parametrize("capacity", [400.0, 12_345.0, 99_999.0, 3e6])
+def test_loads_are_shares_of_the_capacity_with_enough_items_for_a_p99(
+    capacity: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TRACES_VARIABLE, raising=False)
+    plans = SizingStudy("quick", 0.020).replays(capacity)
+    for share in SHARES:
+        plan = plans[f"{share:.0%} of capacity"]
+        assert plan.speed_up == pytest.approx(share * capacity, rel=0.05), "two digits"
+        assert plan.arrivals == "independent"
+        assert 1_100 < plan.speed_up * plan.replay_seconds < 16_000
+
+
+def test_a_study_measures_the_capacity_first_and_goes_on_where_it_stopped(
+    store: ResultsStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TRACES_VARIABLE, raising=False)
+    study, measured = SizingStudy("smoke", 0.020), KnownPolicies()
+    report, findings = run_sizing_study(study, store, measure_cell=measured)
+    assert report.measured == sum(plan.blocks * len(plan.cells) for plan in findings.plans.values())
+    assert list(findings.plans)[-2:] == [SATURATED, AS_FAST_AS_POSSIBLE]
+    # the one fixed setting of the profile writes 100 items in 1.2 ms, and clients wait for a quarter of 20 ms
+    assert findings.plans[SATURATED].closed_loop_clients == pytest.approx(100 / 1.2e-3 * 0.005, rel=0.05)
+    assert findings.plans["10% of capacity"].speed_up == pytest.approx(0.1 * 100 / 1.2e-3, rel=0.05)
+    again, same = run_sizing_study(study, store, measure_cell=measured)
+    assert (again.measured, again.reused) == (0, report.measured)
+    assert same.plans == findings.plans
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
@@ -170,6 +210,37 @@ def test_events_of_the_flights_come_at_the_times_of_another_trace(
         short = replace(plan, speed_up=speed_up)
         with pytest.raises(InvalidInput, match=message):
             Slices(short, ingest_events(load_flights("week"))).of(next(short.visits()))
+
+
+def test_independent_arrivals_come_at_their_rate_and_otherwise_in_each_block() -> None:
+    plan = replace(REPLAY, arrivals="independent", speed_up=5_000.0, replay_seconds=1.0)
+    slices = Slices(plan, ingest_events(load_flights("week")))
+    first, second = (slices.of(next(visit for visit in plan.visits() if visit.block == block)) for block in range(2))
+    assert first.offsets is not None
+    assert second.offsets is not None
+    assert len(first.measured) == len(first.offsets) == pytest.approx(5_000, abs=4 * 5_000**0.5)
+    assert 0 < first.offsets[0] < first.offsets[-1] < 1.0
+    assert first.offsets[0] != second.offsets[0]
+    again = Slices(plan, ingest_events(load_flights("week"))).of(next(plan.visits()))
+    assert again.offsets is not None
+    assert again.offsets.tolist() == first.offsets.tolist()
+
+
+@pytest.mark.parametrize("sizing", ["fixed", "adaptive"])
+def test_clients_wait_for_their_results_and_have_latencies(sizing: Any) -> None:
+    plan = replace(CAPACITY, closed_loop_batch_sizes=(100,), closed_loop_items=2_000, closed_loop_clients=10)
+    plan = replace(plan, closed_loop_flush_interval=0.005, sizing_batch_size=100)
+    events = ingest_events(load_flights("week"))
+    visit = next(visit for visit in plan.visits() if visit.cell.sizing == sizing)
+    part = Slices(plan, events).of(visit)
+    result = measure(visit.cell, part, watch_names(events), SQLiteTarget("normal"))
+    assert result.items == len(part.measured) == 2_000
+    assert max(flush.items for flush in result.flushes) <= 10
+    assert result.p99 is not None
+    assert result.p50 is not None
+    assert 0 < result.p50 <= result.p99 <= result.seconds
+    if sizing == "fixed":  # ten of a hundred never fill a batch: everybody waits for the interval
+        assert result.p50 >= visit.cell.flush_interval
 
 
 # -- findings ----------------------------------------------------------------------------------------------------------
