@@ -10,9 +10,9 @@ Two columns hold a payload. `payload` is its JSON, and `payload_zstd` is NULL; o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from perflab.database.values import (
     MAX_PAYLOAD_BYTES,
@@ -29,6 +29,19 @@ if TYPE_CHECKING:
 
 StoredPayload: TypeAlias = str | bytes
 """JSON text, or its frame."""
+
+
+class Encoder(Protocol):
+    """Checks and encodes one payload."""
+
+    def __call__(self, payload: Any, what: str = ..., /) -> StoredPayload:
+        """As it is stored; `what` is its name in errors.
+
+        Raises:
+            InvalidInput: as `encode_payload`.
+        """
+
+
 PLACE_OF_FRAME = "null"
 """JSON that stands in `payload` for a whole payload that is a frame."""
 
@@ -79,7 +92,7 @@ def check_compression(compression: Compression | None) -> None:
     load_zstandard()
 
 
-def make_encoder(compression: Compression | None) -> Callable[[Any], StoredPayload]:
+def make_encoder(compression: Compression | None) -> Encoder:
     """What encodes the payloads of one queue: without compression `encode_payload` itself."""
     return encode_payload if compression is None else PayloadEncoder(compression).encode
 
@@ -100,13 +113,13 @@ class PayloadEncoder:
         """Large payloads in a row that were not tried."""
         self._of_thread = threading.local()
 
-    def encode(self, payload: Any) -> StoredPayload:
+    def encode(self, payload: Any, what: str = "payload", /) -> StoredPayload:
         """The checked payload as it is stored.
 
         Raises:
             InvalidInput: as `encode_payload`.
         """
-        text = encode_payload(payload)
+        text = encode_payload(payload, what)
         return text if len(text) < self._threshold else self._compressed(text)
 
     def _compressed(self, text: str) -> StoredPayload:

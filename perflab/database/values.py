@@ -249,12 +249,13 @@ def write_json(value: Any) -> str:
     return _join(_encode(value, 0))
 
 
-def encode_payload(payload: Any, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
+def encode_payload(payload: Any, what: str = "payload", *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
     """A payload as compact JSON text.
 
     Args:
         payload: any JSON value: dict with str keys, list (or tuple, which comes back as a list), str, int, float, bool,
             None.
+        what: its name in errors.
         max_bytes: bound of the encoded UTF-8 text.
 
     Raises:
@@ -265,15 +266,15 @@ def encode_payload(payload: Any, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
         text = _join(_encode(payload, 0))
         size = len(text) if text.isascii() else len(text.encode())
     except (ValueError, TypeError, RecursionError) as error:
-        raise InvalidInput(f"the payload cannot be stored: {_first_problem(payload) or error}") from None
+        raise InvalidInput(f"the {what} cannot be stored: {_first_problem(payload, what) or error}") from None
     if size > max_bytes:
         raise InvalidInput(
-            f"the payload has {size:,} bytes, more than the limit of {max_bytes:,}: store a reference to it instead"
+            f"the {what} has {size:,} bytes, more than the limit of {max_bytes:,}: store a reference to it instead"
         )
     # A NUL is always written as this escape; a hit may also be an innocent backslash, so only then look closely.
     is_suspect = "\\" in text and "\\u0000" in text
-    if (is_suspect or not _is_sound(payload)) and (problem := _first_problem(payload)):
-        raise InvalidInput(f"the payload cannot be stored: {problem}")
+    if (is_suspect or not _is_sound(payload)) and (problem := _first_problem(payload, what)):
+        raise InvalidInput(f"the {what} cannot be stored: {problem}")
     return text
 
 

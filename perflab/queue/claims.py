@@ -15,7 +15,7 @@ from perflab.errors import CorruptPayload, DatabaseError, MissingExtra, ResultLo
 from perflab.events import Event, JobsClaimed
 from perflab.queue.base import LARGEST_LIMIT, QueueBase, each
 from perflab.queue.engine import ClaimedRow, Holder
-from perflab.queue.job import Job
+from perflab.queue.job import Job, claimed_job
 from perflab.queue.leases import WorkerLease, check_worker_name
 from perflab.queue.operation import QueueOperation, QueueSettings
 from perflab.queue.operations import DoneItem, MarkDone, lease_microseconds
@@ -116,7 +116,7 @@ class QueueClaims(QueueBase):
                 problem = str(error)
             except (ValueError, RecursionError) as error:
                 problem = f"the payload cannot be decoded: {error}"
-            job = Job(job_id, self.name, payload, priority, moment, attempt, max_attempts, lease_until, key)
+            job = claimed_job(job_id, self.name, payload, priority, moment, attempt, max_attempts, lease_until, key)
             if problem is None:
                 jobs.append(job)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -10,8 +11,11 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from perflab.queue.job import Job
+from perflab.queue.operations import DoneItem, job_of
 
 Failure: TypeAlias = tuple[Job, BaseException]
+Outcome: TypeAlias = DoneItem | BaseException
+"""How a job has ended: what to acknowledge, or its error."""
 
 _claim_order = attrgetter("priority", "run_at", "id")
 
@@ -20,7 +24,7 @@ _claim_order = attrgetter("priority", "run_at", "id")
 class Ended:
     """Jobs that have ended, and are to be acknowledged."""
 
-    done: list[Job] = field(default_factory=list)
+    done: list[DoneItem] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -31,23 +35,33 @@ class JobsInHand:
     """Jobs wait here in the order of claims until a runner takes them, run, and end; then they are acknowledged.
 
     Each job is ended by exactly one party: the runner that finishes it, or the worker that takes it back. One lock
-    guards all of it, and is taken twice for each job.
+    guards all of it, and is taken once for each job by a thread that runs one after the other.
 
     Args:
         changed: called when there may be something to do, or to wait for: no more than `low_water` wait, the first one
-            has ended, nothing runs any more, or there is a deadline where there was none. It must not block.
+            has ended and nobody looks in time, nothing runs any more, or there is a deadline where there was none. It
+            must not block.
         timeout: seconds that a job may run.
+        patience: seconds that what has ended may wait for a look.
         monotonic: seconds.
     """
 
     def __init__(
-        self, changed: Callable[[], None], *, timeout: float | None = None, monotonic: Callable[[], float]
+        self,
+        changed: Callable[[], None],
+        *,
+        timeout: float | None = None,
+        patience: float = 0.0,
+        monotonic: Callable[[], float],
     ) -> None:
         self.low_water = 0
+        self.looks_at = math.inf
+        """When somebody looks by himself, at the latest: he need not be woken for what can wait until then."""
         self.ended_since: float | None = None
         """When the first one of those to be acknowledged has ended."""
         self._changed = changed
         self._timeout = timeout
+        self._patience = patience
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._arrival = threading.Condition(self._lock)
@@ -89,7 +103,7 @@ class JobsInHand:
             return [
                 *self._waiting,
                 *self._running.values(),
-                *(job for ended in unacknowledged for job in ended.done),
+                *(job_of(item) for ended in unacknowledged for item in ended.done),
                 *(job for ended in unacknowledged for job, _ in ended.failed),
             ]
 
@@ -110,28 +124,30 @@ class JobsInHand:
     def take(self) -> Job | None:
         """The next job, which runs from here on; waits for one. None: no more will come."""
         with self._lock:
-            while not self._waiting:
-                if self._closed:
-                    return None
-                self._idle += 1
-                self._arrival.wait()
-                self._idle -= 1
-            return self._start()
+            return self._take()
 
     def take_at_once(self) -> Job | None:
         """The next job, which runs from here on; None if none waits."""
         with self._lock:
             return self._start() if self._waiting else None
 
-    def finish(self, job: Job, error: BaseException | None) -> bool:
+    def finish(self, job: Job, outcome: Outcome) -> bool:
         """Its handler has ended. False: it was taken back while it ran, and is not to be acknowledged."""
         with self._lock:
             if self._running.pop(id(job), None) is None:
                 return False
-            is_first = self._end(job, error)
-        if is_first or not self._running:
-            self._changed()
-        return True
+            if self._end(job, outcome) or not self._running:
+                self._changed()
+            return True
+
+    def finish_and_take(self, job: Job, outcome: Outcome) -> Job | None:
+        """`finish`, and then `take`. None also if it was taken back."""
+        with self._lock:
+            if self._running.pop(id(job), None) is None:
+                return None
+            if self._end(job, outcome) or not (self._waiting or self._running):
+                self._changed()
+            return self._start() if self._waiting else self._take()
 
     def take_ended(self) -> Ended:
         """What is to be acknowledged; it is in hand until `acknowledged`, or `put_back` if that failed."""
@@ -197,6 +213,15 @@ class JobsInHand:
 
     # -- inside, under the lock ----------------------------------------------------------------------------------------
 
+    def _take(self) -> Job | None:
+        while not self._waiting:
+            if self._closed:
+                return None
+            self._idle += 1
+            self._arrival.wait()
+            self._idle -= 1
+        return self._start()
+
     def _start(self) -> Job:
         job = self._waiting.popleft()
         self._running[id(job)] = job
@@ -208,13 +233,13 @@ class JobsInHand:
             self._changed()
         return job
 
-    def _end(self, job: Job, error: BaseException | None) -> bool:
-        """Whether it is the first one that is to be acknowledged."""
-        if error is None:
-            self._ended.done.append(job)
+    def _end(self, job: Job, outcome: Outcome) -> bool:
+        """Whether it is the first one that is to be acknowledged, and nobody looks in time."""
+        if isinstance(outcome, BaseException):
+            self._ended.failed.append((job, outcome))
         else:
-            self._ended.failed.append((job, error))
+            self._ended.done.append(outcome)
         if self.ended_since is not None:
             return False
         self.ended_since = self._monotonic()
-        return True
+        return self.looks_at > self.ended_since + self._patience

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from perflab.queue.job import Job
-from perflab.queue.jobs_in_hand import JobsInHand
+from perflab.queue.jobs_in_hand import JobsInHand, Outcome
+from perflab.queue.operations import DoneItem
 
 
 class LoopRunner:
@@ -23,6 +24,7 @@ class LoopRunner:
         handler: gets a job. Whatever it raises, CancelledError and SystemExit included, is the job's error.
         concurrency: jobs at a time.
         in_hand: where jobs come from.
+        done_item: what acknowledges a job with what its handler has returned. What it raises is the job's error.
     """
 
     def __init__(
@@ -30,8 +32,10 @@ class LoopRunner:
         handler: Callable[[Job], Coroutine[Any, Any, object]],
         concurrency: int,
         in_hand: JobsInHand,
+        done_item: Callable[[Job, object], DoneItem],
     ) -> None:
         self._handler = handler
+        self._done_item = done_item
         self._concurrency = concurrency
         self._in_hand = in_hand
         self._tasks: dict[asyncio.Task[object], Job] = {}
@@ -87,10 +91,21 @@ class LoopRunner:
 
     def _ended(self, job: Job, task: asyncio.Task[object]) -> None:
         del self._tasks[task]
-        error = asyncio.CancelledError("the handler was cancelled") if task.cancelled() else task.exception()
-        self._in_hand.finish(job, error)
+        self._in_hand.finish(job, self._outcome(job, task))
         self._fill()
         self._stop_if_done()
+
+    def _outcome(self, job: Job, task: asyncio.Task[object]) -> Outcome:
+        if task.cancelled():
+            return asyncio.CancelledError("the handler was cancelled")
+        if (error := task.exception()) is not None:
+            return error
+        if (result := task.result()) is None:
+            return job
+        try:
+            return self._done_item(job, result)
+        except Exception as refusal:  # noqa: BLE001  # a result may be anything; it is that job's error
+            return refusal
 
     def _cancel(self, among: set[int] | None) -> None:
         for task, job in self._tasks.items():

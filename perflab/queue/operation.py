@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Generic, TypeVar
 
-from perflab.database.compression import StoredPayload
+from perflab.database.compression import Encoder
 from perflab.database.operation import DriverConnection
 from perflab.events import Event
 from perflab.queue.backoff import Backoff
@@ -31,8 +31,8 @@ class QueueSettings:
     """Microseconds since 1970."""
     backoff: Backoff
     rng: Random
-    encode: Callable[[Any], StoredPayload]
-    """A payload, as it is stored."""
+    encode: Encoder
+    """A payload or result, as it is stored."""
     keep_done: bool = False
     notify: bool = True
     """Workers of ready jobs, where the engine can."""

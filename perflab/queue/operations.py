@@ -7,8 +7,10 @@ encodes its items here, the same for every engine; the engine's own file writes 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from perflab.database.compression import StoredPayload
 from perflab.database.operation import DriverConnection
 from perflab.database.values import (
     approximate_bytes,
@@ -40,10 +42,21 @@ DoneItem: TypeAlias = Job | tuple[Job, Any]
 """A job, or a job and its result."""
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedResult:
+    """A result that was checked and encoded where it came about; what it was made of may change from then on."""
+
+    stored: StoredPayload
+
+
 class MarkDone(QueueOperation[DoneItem, bool]):
     """False: the lease had been lost."""
 
     name = "mark_done"
+
+    def done_item(self, job: Job, result: object) -> DoneItem:  # noqa: ARG002  # those who keep it look at it
+        """What acknowledges a job whose handler has returned this."""
+        return job
 
     def prepare(self, item: DoneItem) -> Lease:
         if isinstance(item, tuple) and _pair(item, "(job, result)")[1] is not None:
@@ -51,7 +64,7 @@ class MarkDone(QueueOperation[DoneItem, bool]):
                 f"a result is given for {shown(item[0], 80)}, and the queue {self._settings.name!r} keeps no finished "
                 "jobs: make it with PriorityQueue(…, keep_done=True), or give no result"
             )
-        return lease_of(_job_of(item))
+        return lease_of(job_of(item))
 
     def prepare_plain(self, items: Sequence[DoneItem]) -> Sequence[Any] | None:
         return plain_leases(items)
@@ -72,9 +85,21 @@ class KeepDone(MarkDone):
 
     tables = frozenset({"perflab_jobs", "perflab_jobs_done"})
 
+    def done_item(self, job: Job, result: object) -> DoneItem:
+        """With the result as it is kept.
+
+        Raises:
+            Discard: it cannot be kept. To run the job again would bring the like, and repeat all that it does.
+        """
+        try:
+            return job, EncodedResult(self._settings.encode(result, "result"))
+        except InvalidInput as refusal:
+            raise Discard(f"it was done, but {refusal}") from None
+
     def prepare(self, item: DoneItem) -> Any:
         job, result = _pair(item, "(job, result)") if isinstance(item, tuple) else (item, None)
-        return *lease_of(job), self._settings.encode(result)
+        stored = result.stored if isinstance(result, EncodedResult) else self._settings.encode(result, "result")
+        return *lease_of(job), stored
 
     def prepare_plain(self, items: Sequence[DoneItem]) -> Sequence[Any] | None:
         leases = plain_leases(items)
@@ -219,7 +244,8 @@ def _pair(item: tuple[Subject, Parameter], shape: str) -> tuple[Subject, Paramet
     return item
 
 
-def _job_of(item: DoneItem) -> Job:
+def job_of(item: DoneItem) -> Job:
+    """Whose acknowledgement this is."""
     return item[0] if isinstance(item, tuple) else item
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from perflab.errors import HandlersStuck
 from perflab.queue.job import Job
-from perflab.queue.jobs_in_hand import JobsInHand
+from perflab.queue.jobs_in_hand import JobsInHand, Outcome
+from perflab.queue.operations import DoneItem
 
 
 class ThreadRunner:
@@ -21,10 +22,18 @@ class ThreadRunner:
         handler: gets a job. Whatever it raises, SystemExit included, is the job's error and ends no thread.
         concurrency: threads.
         in_hand: where jobs come from.
+        done_item: what acknowledges a job with what its handler has returned. What it raises is the job's error.
     """
 
-    def __init__(self, handler: Callable[[Job], object], concurrency: int, in_hand: JobsInHand) -> None:
+    def __init__(
+        self,
+        handler: Callable[[Job], object],
+        concurrency: int,
+        in_hand: JobsInHand,
+        done_item: Callable[[Job, object], DoneItem],
+    ) -> None:
         self._handler = handler
+        self._done_item = done_item
         self._concurrency = concurrency
         self._in_hand = in_hand
         self._threads: list[threading.Thread] = []
@@ -69,17 +78,21 @@ class ThreadRunner:
         self._threads.append(thread)
 
     def _work(self) -> None:
-        take, finish, run = self._in_hand.take, self._in_hand.finish, self._run
-        while (job := take()) is not None and finish(job, run(job)):
-            pass  # a job that was taken back means that another thread works in the place of this one, or none shall
+        finish_and_take, run = self._in_hand.finish_and_take, self._run
+        job = self._in_hand.take()
+        while job is not None:  # a job that was taken back means that another thread works in this one's place, or none
+            job = finish_and_take(job, run(job))
 
-    def _run(self, job: Job) -> BaseException | None:
+    def _run(self, job: Job) -> Outcome:
         try:
             result = self._handler(job)
+            return job if result is None else self._done(job, result)
         except BaseException as error:  # noqa: BLE001  # a handler may do anything; it is that job's error
             return error
-        if result is not None and inspect.isawaitable(result):
-            if inspect.iscoroutine(result):
-                result.close()
-            return TypeError("the handler returned an awaitable that nobody awaits: declare the handler `async def`")
-        return None
+
+    def _done(self, job: Job, result: object) -> Outcome:
+        if not inspect.isawaitable(result):
+            return self._done_item(job, result)
+        if inspect.iscoroutine(result):
+            result.close()
+        return TypeError("the handler returned an awaitable that nobody awaits: declare the handler `async def`")

@@ -17,6 +17,7 @@ from perflab.queue.held_lease import HeldLease
 from perflab.queue.job import Job
 from perflab.queue.jobs_in_hand import JobsInHand
 from perflab.queue.loop_runner import LoopRunner
+from perflab.queue.operations import DoneItem
 from perflab.queue.prefetch import AdaptivePrefetch, FixedPrefetch
 from perflab.queue.queue import PriorityQueue
 from perflab.queue.thread_runner import ThreadRunner
@@ -108,17 +109,22 @@ class WorkerRun:
         self._wakeup = stops.wakeup
         self._monotonic = monotonic
         self._rng = rng
-        self._in_hand = JobsInHand(self._wakeup.set, timeout=settings.timeout, monotonic=monotonic)
+        self._in_hand = JobsInHand(
+            self._wakeup.set, timeout=settings.timeout, patience=settings.flush_interval, monotonic=monotonic
+        )
         self._exchange = Exchange(queue, self._in_hand)
         self._prefetch = (
             AdaptivePrefetch(settings.concurrency) if settings.prefetch is None else FixedPrefetch(settings.prefetch)
         )
-        self._runner = _make_runner(handler, settings.concurrency, self._in_hand)
+        done_item = queue.operations.mark_done.done_item
+        self._runner = _make_runner(handler, settings.concurrency, self._in_hand, done_item)
         self._pause = 0.0
         """Seconds between the last two claims that found nothing."""
         self._next_claim = 0.0
         self._has_heard = False
         """Of jobs that arrived since the last claim began."""
+        self._look_by = 0.0
+        """So soon after a claim nobody needs to wake this thread because the first job has ended."""
         self._last_swap = monotonic()
         self._failures = 0
         """In a row."""
@@ -169,6 +175,7 @@ class WorkerRun:
         """Keep the runner supplied."""
         in_hand = self._in_hand
         while not self._stops.count:
+            in_hand.looks_at = math.inf  # from here on, all that happens wakes this thread
             now = self._monotonic()
             if expired := in_hand.expire(now):
                 self._runner.give_up(expired)
@@ -176,10 +183,15 @@ class WorkerRun:
             room = self._room()
             seconds = min(self._until_acknowledgement(now), self._until_claim(now) if room else math.inf)
             if seconds > 0.0:
-                deadline = in_hand.next_deadline()
-                self._wakeup.wait(seconds if deadline is None else min(seconds, deadline - now))
+                if (deadline := in_hand.next_deadline()) is not None:
+                    seconds = min(seconds, deadline - now)
+                if self._look_by > now:
+                    seconds = min(seconds, self._look_by - now)
+                in_hand.looks_at = now + seconds
+                self._wakeup.wait(seconds)
                 continue
             was_idle = in_hand.is_idle
+            in_hand.looks_at = now  # as soon as it can
             claimed = self._swap(lease, room)
             if claimed == 0 and until_empty and was_idle and not in_hand.ended and not lease.look_after():
                 return
@@ -201,6 +213,7 @@ class WorkerRun:
         if claimed:
             self._runner.wake()
             self._pause = self._next_claim = 0.0
+            self._look_by = now + self._settings.flush_interval
         elif room:
             self._pause = min(self._settings.poll_interval, max(2 * self._pause, SHORTEST_POLL_SECONDS))
             self._next_claim = now + self._rng.uniform(0.5, 1.0) * self._pause
@@ -238,6 +251,7 @@ class WorkerRun:
     def _drain(self) -> None:
         """Give back what has not started, wait for what runs, and give back what does not end in time."""
         in_hand = self._in_hand
+        in_hand.looks_at = math.inf
         self._exchange.release(in_hand.take_waiting())
         deadline = self._monotonic() + self._settings.drain_timeout
         while in_hand.running and self._stops.count < 2 and (now := self._monotonic()) < deadline:
@@ -268,7 +282,9 @@ class WorkerRun:
             self._in_hand.take_ended()
 
 
-def _make_runner(handler: Any, concurrency: int, in_hand: JobsInHand) -> ThreadRunner | LoopRunner:
+def _make_runner(
+    handler: Any, concurrency: int, in_hand: JobsInHand, done_item: Callable[[Job, object], DoneItem]
+) -> ThreadRunner | LoopRunner:
     if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
-        return LoopRunner(handler, concurrency, in_hand)
-    return ThreadRunner(handler, concurrency, in_hand)
+        return LoopRunner(handler, concurrency, in_hand, done_item)
+    return ThreadRunner(handler, concurrency, in_hand, done_item)

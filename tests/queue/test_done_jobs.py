@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from random import Random
 from types import SimpleNamespace
@@ -13,10 +14,14 @@ from sqlalchemy import text
 from perflab.database.compression import Compression
 from perflab.database.database import Database
 from perflab.errors import InvalidInput
-from perflab.queue.job import DoneJob, NewJob, QueueCounts
+from perflab.queue.backoff import Backoff
+from perflab.queue.job import DoneJob, Job, NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
+from perflab.queue.worker import Worker, WorkerReport
 
 Queue = PriorityQueue[int, bool]
+Kind = Callable[[Callable[[Job], object]], Callable[[Job], object]]
+Report = Callable[..., WorkerReport]
 NOTHING = QueueCounts(scheduled=0, ready=0, running=0, dead=0)
 
 
@@ -178,6 +183,55 @@ def test_a_result_that_cannot_be_kept_is_refused(queue: Queue) -> None:
     assert queue.counts().running == 1
     assert forgetful.mark_done_bulk([(job, None)]) == [True]
     assert queue.done_jobs() == []
+
+
+@pytest.fixture
+def keeping(real_time_queue: Queue) -> Queue:
+    return PriorityQueue(real_time_queue.db, keep_done=True, backoff=Backoff(base_seconds=3600))
+
+
+def test_what_a_handler_returns_is_the_result(keeping: Queue, kind: Kind, report: Report) -> None:
+    ids = keeping.bulk_enqueue([NewJob(number) for number in range(30)])
+    shared: dict[str, int] = {}
+
+    def handler(job: Job) -> object:
+        shared["n"] = job.payload  # what it returns is read there and then
+        return shared if job.payload % 3 else None
+
+    worker = Worker(keeping, kind(handler), concurrency=1)
+    assert worker.run(until_empty=True) == report(done=30)
+    results = [job.result for job in keeping.find_done(ids) if job]
+    assert results == [{"n": number} if number % 3 else None for number in range(30)]
+
+
+@pytest.mark.parametrize(
+    ("result", "complaint"),
+    [
+        ({"found": {1, 2}}, "the result cannot be stored"),
+        (float("nan"), "the result cannot be stored"),
+        ("x" * 2_000_000, "the result has 2,000,002 bytes, more than the limit of 1,048,576"),
+    ],
+    ids=["no JSON", "no number", "too large"],
+)
+def test_a_job_whose_result_cannot_be_kept_is_dead_and_says_why(
+    keeping: Queue, kind: Kind, report: Report, result: object, complaint: str
+) -> None:
+    keeping.bulk_enqueue([NewJob(1), NewJob(2)])
+    worker = Worker(keeping, kind(lambda job: result if job.payload == 1 else "small"), concurrency=1)
+    assert worker.run(until_empty=True) == report(done=1, failed=1)
+    (dead,) = keeping.dead_jobs()
+    assert dead.payload == 1
+    assert dead.attempts == 1
+    assert str(dead.error).startswith("Discard: it was done, but the result")
+    assert complaint in str(dead.error)
+    assert [job.result for job in keeping.done_jobs()] == ["small"]
+
+
+def test_without_a_place_for_results_what_a_handler_returns_is_nobodys_business(
+    real_time_queue: Queue, kind: Kind, report: Report
+) -> None:
+    real_time_queue.enqueue(1)
+    assert Worker(real_time_queue, kind(lambda _job: object())).run(until_empty=True) == report(done=1)
 
 
 def test_a_page_begins_behind_a_job(queue: Queue) -> None:

@@ -112,7 +112,7 @@ def test_a_waiting_job_that_went_to_others_never_starts(
         running, ended = in_hand.take(), in_hand.take()
         assert running is not None
         assert ended is not None
-        in_hand.finish(ended, None)
+        in_hand.finish(ended, ended)
         clock.now += timedelta(hours=1)
         wait_for(queue.rescue_expired)
         (again,) = queue.claim(1)

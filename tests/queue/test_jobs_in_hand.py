@@ -46,14 +46,14 @@ def counts(hand: JobsInHand) -> tuple[int, int, int]:
 
 
 def test_a_job_goes_through_its_phases_once(in_hand: JobsInHand) -> None:
-    assert not in_hand.finish(job(1), None)
+    assert not in_hand.finish(job(1), job(1))
     first, second = take(in_hand), take(in_hand)
     assert (first, second) == (job(1), job(2))
     assert counts(in_hand) == (1, 2, 0)
     error = ValueError()
-    assert in_hand.finish(first, None)
+    assert in_hand.finish(first, first)
     assert in_hand.finish(second, error)
-    assert not in_hand.finish(first, None)
+    assert not in_hand.finish(first, first)
     assert counts(in_hand) == (1, 0, 2)
     ended = in_hand.take_ended()
     assert (ended.done, ended.failed) == ([first], [(second, error)])
@@ -92,10 +92,10 @@ def test_whatever_comes_when_the_most_urgent_one_of_those_that_wait_is_next(
 
 def test_what_could_not_be_acknowledged_comes_before_what_has_ended_since(in_hand: JobsInHand) -> None:
     first, second = take(in_hand), take(in_hand)
-    in_hand.finish(first, None)
+    in_hand.finish(first, first)
     in_hand.take_ended()
     assert in_hand.ended_since is None
-    in_hand.finish(second, None)
+    in_hand.finish(second, second)
     in_hand.put_back()
     assert in_hand.ended_since is not None
     assert in_hand.take_ended().done == [first, second]
@@ -106,7 +106,7 @@ def test_what_is_taken_back_neither_starts_nor_ends(in_hand: JobsInHand) -> None
     assert in_hand.take_waiting() == [job(2), job(3)]
     assert in_hand.take_at_once() is None
     assert in_hand.take_running() == [running]
-    assert not in_hand.finish(running, None)
+    assert not in_hand.finish(running, running)
     assert in_hand.jobs() == []
     assert counts(in_hand) == (0, 0, 0)
 
@@ -124,9 +124,9 @@ def test_a_new_lease_of_a_job_is_not_mistaken_for_the_old_one(in_hand: JobsInHan
     in_hand.add([job(1, attempt=2)])
     new = take(in_hand)
     assert (new.id, new.attempt) == (1, 2)
-    assert in_hand.finish(old, None)
+    assert in_hand.finish(old, old)
     assert in_hand.running == 1
-    assert in_hand.finish(new, None)
+    assert in_hand.finish(new, new)
 
 
 def test_what_has_used_its_time_up_has_failed_and_its_end_does_not_count(
@@ -135,11 +135,11 @@ def test_what_has_used_its_time_up_has_failed_and_its_end_does_not_count(
     early = take(in_hand)
     clock.seconds += 4.0
     late, quick = take(in_hand), take(in_hand)
-    in_hand.finish(quick, None)
+    in_hand.finish(quick, quick)
     assert in_hand.next_deadline() == 110.0
     assert in_hand.expire(109.9) == []
     assert in_hand.expire(110.0) == [early]
-    assert not in_hand.finish(early, None)
+    assert not in_hand.finish(early, early)
     assert in_hand.next_deadline() == 114.0
     assert in_hand.expire(1e9) == [late]
     assert in_hand.next_deadline() is None
@@ -158,12 +158,44 @@ def test_it_says_when_something_is_to_be_done(in_hand: JobsInHand, clock: Simple
     second = take(in_hand)
     assert clock.changes == 2, "there is room for more"
     third = take(in_hand)
-    in_hand.finish(first, None)
+    in_hand.finish(first, first)
     assert clock.changes == 3, "the first one has ended"
-    in_hand.finish(second, None)
+    in_hand.finish(second, second)
     assert clock.changes == 3
-    in_hand.finish(third, None)
+    in_hand.finish(third, third)
     assert clock.changes == 4, "nothing runs any more"
+
+
+def test_who_looks_in_time_is_not_woken_for_what_has_ended(in_hand: JobsInHand, clock: SimpleNamespace) -> None:
+    in_hand.low_water = -1
+    for looks_at, changes in [(clock.seconds, 0), (clock.seconds + 0.1, 1)]:
+        first = take(in_hand)
+        in_hand.looks_at = looks_at
+        clock.changes = 0
+        second = in_hand.finish_and_take(first, first)
+        assert second is not None
+        assert clock.changes == changes
+        in_hand.take_ended()
+        in_hand.acknowledged()
+        in_hand.finish(second, second)
+        in_hand.take_ended()
+        in_hand.add([job(4)])
+
+
+def test_a_thread_hands_over_and_takes_at_once(in_hand: JobsInHand) -> None:
+    first = take(in_hand)
+    second = in_hand.finish_and_take(first, first)
+    assert second == job(2)
+    assert in_hand.finish_and_take(first, first) is None, "it has ended already"
+    assert counts(in_hand) == (1, 1, 1)
+    third = in_hand.finish_and_take(second, ValueError())
+    assert third is not None
+    in_hand.close()
+    assert in_hand.finish_and_take(third, (third, 7)) is None
+    ended = in_hand.take_ended()
+    assert ended.done == [first, (third, 7)]
+    assert [failed for failed, _ in ended.failed] == [second]
+    assert in_hand.jobs() == [first, third, second]
 
 
 def test_threads_wait_for_jobs_and_end_when_none_will_come() -> None:
