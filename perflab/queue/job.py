@@ -106,7 +106,7 @@ class DoneJob:
     payload: Any
     """None also where it cannot be read; then `unreadable` says why."""
     result: Any
-    """What was given to `mark_done`, with the same exception."""
+    """What its handler returned, or was given to `mark_done`, with the same exception."""
     priority: int
     attempts: int
     """Leases that it had."""

@@ -32,6 +32,10 @@ class Worker:
     error; with `Retry` and `Discard` it decides what follows. It may run more than once for a job: `(job.id,
     job.attempt)` names the run.
 
+    Where the queue keeps finished jobs, what the handler returns is kept with them (`DoneJob.result`). If it is no JSON
+    value, or larger than a payload may be, the job is dead at once with an error that says so: to run it again would
+    repeat what it has done. Elsewhere nobody looks at it.
+
     Jobs are claimed ahead, and a more urgent one that becomes ready later waits for some of them. After it is committed
     at most `prefetch + concurrency` others start before it: those that are in hand by then. With handlers that take at
     most T seconds it starts after at most (ceil((prefetch + concurrency) / concurrency) + 1) · T, and two round trips.
