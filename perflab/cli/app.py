@@ -13,6 +13,8 @@ import typer
 from perflab.cli.bench import bench
 from perflab.cli.db import db
 from perflab.cli.fleet import fleet
+from perflab.cli.peers import EXAMPLES as PEERS_EXAMPLES
+from perflab.cli.peers import peers
 from perflab.cli.report import report
 from perflab.cli.scheduler import EXAMPLES as SCHEDULER_EXAMPLES
 from perflab.cli.scheduler import scheduler
@@ -49,6 +51,7 @@ def perflab(
 app.command()(sweep)
 app.command()(report)
 app.command()(bench)
+app.command(epilog=PEERS_EXAMPLES)(peers)
 app.command(epilog=WORKER_EXAMPLES)(worker)
 app.command(epilog=SCHEDULER_EXAMPLES)(scheduler)
 app.add_typer(db, name="db")

@@ -43,11 +43,11 @@ class PostgreSQLTarget:
         with self._schema.empty(), ExitStack() as stack:
             direct = stack.enter_context(Database.open(url, durability=self._durability))
             if added_latency is None:
-                yield FreshDatabase(direct, direct, None, self._settle)
+                yield FreshDatabase(direct, direct, None, self.settle)
                 return
             proxied, added = stack.enter_context(through_proxy(url, added_latency))
             measured = stack.enter_context(Database.open(proxied, durability=self._durability))
-            yield FreshDatabase(direct, measured, added, self._settle)
+            yield FreshDatabase(direct, measured, added, self.settle)
 
     def environment(self) -> Environment:
         rows = self._schema.execute(
@@ -66,7 +66,8 @@ class PostgreSQLTarget:
             **({} if self._is_embedded else {"file_system": None}),
         }
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """A checkpoint now, if this user may, so that none falls into what is timed."""
         if self._may_checkpoint:
             self._schema.execute("CHECKPOINT")
 

@@ -1,0 +1,1 @@
+"""perflab's queue and batcher beside others', each in its best documented setting, interleaved in one run."""

@@ -1,0 +1,66 @@
+"""Who is measured, on which engine, and who is not and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from perflab.errors import InvalidInput
+from perflab.lab.peers.chancy_peer import Chancy
+from perflab.lab.peers.huey_peer import Huey
+from perflab.lab.peers.litequeue_peer import LiteQueuePeer
+from perflab.lab.peers.ours import OurQueue
+from perflab.lab.peers.peer import QueuePeer
+from perflab.lab.peers.persist_queue_peer import PersistQueue
+from perflab.lab.peers.pgqueuer_peer import PgQueuer
+from perflab.lab.peers.procrastinate_peer import Procrastinate
+from perflab.lab.peers.raw import RawQueue
+from perflab.lab.sweep.plan import Engine
+from perflab.version import __version__
+
+QUEUES: Sequence[QueuePeer] = (
+    OurQueue("postgresql"),
+    OurQueue("postgresql", keep_done=True),
+    RawQueue("postgresql"),
+    PgQueuer(),
+    Chancy(),
+    Procrastinate(),
+    OurQueue("sqlite", "full"),
+    OurQueue("sqlite", "normal"),
+    RawQueue("sqlite", "full"),
+    RawQueue("sqlite", "normal"),
+    Huey(),
+    PersistQueue(),
+    LiteQueuePeer(),
+)
+
+NOT_MEASURED = {"oban": "not measured: pip found no distribution of oban-py when this was written"}
+"""On PostgreSQL."""
+
+
+def queues_of(engine: Engine) -> list[QueuePeer]:
+    """All queues on an engine, installed or not."""
+    return [queue for queue in QUEUES if queue.card.engine == engine]
+
+
+def find_queue(name: str) -> QueuePeer:
+    """The queue of a name.
+
+    Raises:
+        InvalidInput: there is none.
+    """
+    for queue in QUEUES:
+        if queue.card.name == name:
+            return queue
+    raise InvalidInput(f"there is no queue {name!r}: use one of {', '.join(queue.card.name for queue in QUEUES)}")
+
+
+def installed_version(queue: QueuePeer) -> str | None:
+    """Of its package; None if it is not installed."""
+    package = queue.card.package
+    if queue.card.role == "ours" or not package:
+        return __version__ if queue.card.role == "ours" else ""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

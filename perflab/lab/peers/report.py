@@ -1,0 +1,186 @@
+"""The findings as a page for people and as files for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from perflab.lab.markdown_table import markdown_table
+from perflab.lab.peers.catalogue import find_queue, installed_version
+from perflab.lab.peers.findings import PeersFindings
+from perflab.lab.peers.peer import Card
+from perflab.lab.peers.plan import MEASURES, Measure
+from perflab.lab.plots.wording import times_interval
+from perflab.lab.quantities import format_rate, format_seconds_interval
+from perflab.lab.statistics.percentiles import PercentileReading
+
+_ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+_METHOD = (
+    "{plan.blocks} randomised complete blocks, seed {plan.seed}; geometric means, ratios paired by block with 95 % t "
+    "intervals. In brackets: how many times as fast ours of the same durability is. A drain is timed from the start of "
+    "the worker to its last handler. Slow queues get fewer jobs."
+)
+_LATENCY = (
+    "From before the call that enqueues one job in another process to its handler on an idle worker, a job every "
+    "{plan.interval_seconds:g} s."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PeersFiles:
+    """What was written.
+
+    Attributes:
+        page: All tables, as Markdown.
+        summary: Cards, estimates, ratios, promises and environment, as JSON.
+        samples: Seconds per job of every visit, as CSV.
+    """
+
+    page: Path
+    summary: Path
+    samples: Path
+
+
+def throughput_table(findings: PeersFindings) -> str:
+    """Jobs a second of each queue, and how many times faster ours of the same durability is."""
+    rows = [
+        [
+            f"**{card.name}**" if card.role == "ours" else card.name,
+            f"{findings.plan.jobs_for(card.slowness):,}",
+            *(_rate(findings, card, measure) for measure in MEASURES),
+        ]
+        for card in findings.cards
+    ]
+    rows += [[name, "", reason, *[""] * (len(MEASURES) - 1)] for name, reason in findings.reasons.items()]
+    return markdown_table(["", "jobs", *MEASURES.values()], rows)
+
+
+def promise_table(findings: PeersFindings) -> str:
+    """What was promised, and what was found."""
+    return markdown_table(
+        ["", "", "promised", "found [95 %]", "verdict"],
+        [
+            [
+                MEASURES[promise.measure],
+                f"{promise.ours} against {promise.peer}",
+                f"at least {promise.factor:g} times as fast",
+                times_interval(ratio.value, ratio.low, ratio.high),
+                verdict,
+            ]
+            for promise, ratio, verdict in findings.promises
+        ],
+    )
+
+
+def card_table(findings: PeersFindings) -> str:
+    """What each queue promises, and how it was set."""
+    return markdown_table(
+        ["", "version", "durability", "guarantee", "finished jobs", "setting", "documented in"],
+        [
+            [
+                card.name,
+                installed_version(find_queue(card.name)) or "",
+                card.durability,
+                card.guarantee,
+                card.finished,
+                card.setting,
+                card.source,
+            ]
+            for card in [*findings.cards, *findings.missing_cards]
+        ],
+    )
+
+
+def latency_table(findings: PeersFindings) -> str:
+    """From before the enqueuing call to the handler of an idle worker."""
+    return markdown_table(
+        ["", "p50 [95 %]", "p99 [95 %]"],
+        [
+            [name, *(_reading(readings[fraction]) for fraction in (0.5, 0.99))]
+            for name, readings in findings.latencies.items()
+        ],
+    )
+
+
+def engine_section(findings: PeersFindings) -> str:
+    """All tables of one engine."""
+    plan = findings.plan
+    drains = findings.visits[findings.visits["what"] == "drain"]
+    parts = [f"## {_ENGINES[plan.engine]}", _METHOD.format(plan=plan), throughput_table(findings)]
+    if len(drains):
+        jobs, runs = int(drains["jobs"].sum()), int(drains["runs"].sum())
+        parts.append(f"Checked by what handlers saw: {jobs:,} jobs ran in {runs:,} runs, none was left unfinished.")
+    if findings.promises:
+        parts += ["### Promises", promise_table(findings)]
+    if findings.latencies:
+        parts += ["### Start latency", _LATENCY.format(plan=plan), latency_table(findings)]
+    parts += ["### What each promises", card_table(findings)]
+    return "\n\n".join(parts)
+
+
+def write_peers(found: Sequence[PeersFindings], folder: Path) -> PeersFiles:
+    """Write all there is to know of a run into a folder, which is made if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = PeersFiles(folder / "peers.md", folder / "peers.json", folder / "peers.csv")
+    environment = found[0].environment
+    engines = "; ".join(str(findings.environment["engine"]) for findings in found)
+    head = (
+        "# Queues beside each other\n\n"
+        "Each queue in its best documented setting, each visit with a fresh database and in a process of its own, all "
+        f"interleaved. {engines}; Python {environment['python']}; {environment['cpu']}, {environment['cores']} cores. "
+        "Only ratios inside one run mean something."
+    )
+    files.page.write_text("\n\n".join([head, *map(engine_section, found)]) + "\n", encoding="utf-8")
+    summary = [_summary(findings) for findings in found]
+    files.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    samples = pd.concat([findings.visits.assign(engine=findings.plan.engine) for findings in found])
+    samples.drop(columns="latencies", errors="ignore").to_csv(files.samples, index=False)
+    return files
+
+
+def _summary(findings: PeersFindings) -> dict[str, Any]:
+    return {
+        "plan": asdict(findings.plan),
+        "environment": dict(findings.environment),
+        "cards": [
+            {**asdict(card), "version": installed_version(find_queue(card.name))}
+            for card in [*findings.cards, *findings.missing_cards]
+        ],
+        "not_measured": findings.reasons,
+        "costs": findings.costs.to_dict("records"),
+        "promises": [
+            {**asdict(promise), "found": ratio.value, "low": ratio.low, "high": ratio.high, "verdict": verdict}
+            for promise, ratio, verdict in findings.promises
+        ],
+        "start_latency": {
+            name: {f"p{100 * fraction:g}": _bounds(reading) for fraction, reading in readings.items()}
+            for name, readings in findings.latencies.items()
+        },
+    }
+
+
+def _rate(findings: PeersFindings, card: Card, measure: Measure) -> str:
+    estimate = findings.seconds_per_job(card.name, measure)
+    if estimate is None:
+        return "no such call"
+    rate = format_rate(1 / estimate.value)
+    ours = findings.ours_beside(card)
+    ratio = None if ours == card.name else findings.times_faster(ours, card.name, measure)
+    return rate if ratio is None else f"{rate} ({times_interval(ratio.value, ratio.low, ratio.high)})"
+
+
+def _reading(reading: PercentileReading) -> str:
+    if reading.estimate is None:
+        return reading.reason
+    return format_seconds_interval(reading.estimate.value, reading.estimate.low, reading.estimate.high)
+
+
+def _bounds(reading: PercentileReading) -> dict[str, Any]:
+    if reading.estimate is None:
+        return {"reason": reading.reason}
+    return {"seconds": reading.estimate.value, "low": reading.estimate.low, "high": reading.estimate.high}
