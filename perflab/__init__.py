@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from perflab.database.operation import Operation
     from perflab.errors import PerflabError
     from perflab.lab.advice.advisor import DatabaseAdvisor
+    from perflab.monitoring.overview import Overview
+    from perflab.monitoring.registry import MetricsRegistry
+    from perflab.monitoring.snapshot import Snapshot
     from perflab.queue.backoff import Backoff
     from perflab.queue.depth import DepthLimit, QueuePressure
     from perflab.queue.hints import Discard, Retry
@@ -85,8 +88,10 @@ _HOME = {
     "InsertReport": "perflab.batching.inserter",
     "Job": "perflab.queue.job",
     "Lane": "perflab.batching.lanes",
+    "MetricsRegistry": "perflab.monitoring.registry",
     "NewJob": "perflab.queue.job",
     "Operation": "perflab.database.operation",
+    "Overview": "perflab.monitoring.overview",
     "PerflabError": "perflab.errors",
     "PriorityQueue": "perflab.queue.queue",
     "QueueCounts": "perflab.queue.job",
@@ -96,6 +101,7 @@ _HOME = {
     "RetryPolicy": "perflab.batching.retry",
     "RowCache": "perflab.cache.row_cache",
     "Scheduler": "perflab.scheduler.scheduler",
+    "Snapshot": "perflab.monitoring.snapshot",
     "TickReport": "perflab.scheduler.watch",
     "WarmReport": "perflab.cache.warm_report",
     "Watch": "perflab.scheduler.watch",
@@ -142,8 +148,10 @@ __all__ = [
     "InsertReport",
     "Job",
     "Lane",
+    "MetricsRegistry",
     "NewJob",
     "Operation",
+    "Overview",
     "PerflabError",
     "PriorityQueue",
     "QueueCounts",
@@ -153,6 +161,7 @@ __all__ = [
     "RetryPolicy",
     "RowCache",
     "Scheduler",
+    "Snapshot",
     "TickReport",
     "WarmReport",
     "Watch",

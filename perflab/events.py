@@ -83,6 +83,28 @@ class FlushCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class FlushFailed:
+    """A batch of which not each item is written; told before its `FlushCompleted`, and also where nothing was sent.
+
+    It names kinds of errors and codes of engines. Their messages quote what rows hold, and are for the futures.
+    """
+
+    batch: str
+    """The same for each attempt at it."""
+    failed: int
+    """Items that ended in an error."""
+    undecided: int
+    """Items that are tried again."""
+    errors: tuple[tuple[str, int], ...]
+    """What it was for how many items, such as ("RejectedRow (23505)", 3); the most frequent first."""
+    cause: Cause
+    attempt: int
+    """1 for the first attempt."""
+    retry_in: float | None
+    """Seconds; None: nothing is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobsEnqueued:
     queue: str
     jobs: int
@@ -124,6 +146,16 @@ class TickCompleted:
     round_trips: int
     seconds: float
     backed_off: int = 0
+    lag_seconds: float = 0.0
+    """How long the oldest slot was overdue; 0 where nothing was due."""
+
+
+@dataclass(frozen=True, slots=True)
+class TickFailed:
+    """A tick that the database refused or failed: each slot has its job or is still due."""
+
+    error: str
+    """The name of its type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +186,13 @@ class CacheWarmed:
 
 Event = (
     FlushCompleted
+    | FlushFailed
     | JobsEnqueued
     | JobsClaimed
     | JobsFinished
     | LeasesRescued
     | TickCompleted
+    | TickFailed
     | CacheAsked
     | CacheWarmed
 )

@@ -18,6 +18,7 @@ from typing import Any
 
 from perflab.batching.attempts import Attempts
 from perflab.batching.dead_letters import DeadLetter, DeadLetters, hand_over
+from perflab.batching.failure import describe_failure, new_batcher_id
 from perflab.batching.gate import FlushGate, gated
 from perflab.batching.isolation import isolate
 from perflab.batching.outcomes import Written, in_doubt, name_of_operation, typed_error
@@ -66,6 +67,7 @@ class Delivery:
         self._clock = clock
         self._random = random
         self._part_size = PartSize()
+        self._id = new_batcher_id()
 
     def write(self, batch: SubmissionBatch) -> Written:
         """Write a batch: refuse bad items alone, isolate poison, and hand back what should be tried again.
@@ -93,7 +95,19 @@ class Delivery:
             delivered, undecided = _items_in(written.delivered), _items_in(written.undecided)
             seconds = self._clock() - start
             written.flush = tally.describe(batch, delivered, written.failed_items, undecided, seconds)
+        if written.failed or written.undecided:
+            self._note_failure(batch, written)
         return written
+
+    def _note_failure(self, batch: SubmissionBatch, written: Written) -> None:
+        written.failure = describe_failure(
+            batch,
+            f"{self._id}-{batch.entries[0].number}",
+            failed=((entry.count, error) for entry, error in written.failed),
+            undecided=_items_in(written.undecided),
+            error=written.error,
+            retry_in=written.resume_at - self._clock(),
+        )
 
     def _drop_late(self, entries: Sequence[SubmissionEntry], now: float, written: Written) -> Sequence[SubmissionEntry]:
         """What cannot be written by its deadline any more is not written, unless it may be already."""
@@ -121,6 +135,8 @@ class Delivery:
             results.append(result)
         for operation, items, results in by_operation.values():
             self._database.announce(operation, items, results)
+        if written.failure is not None:
+            self._database.events.emit(written.failure)
         if written.flush is not None:
             self._database.events.emit(written.flush)
 
@@ -248,6 +264,7 @@ class Delivery:
         if not entries or error is None:
             return
         timeout = self._retry.delivery_timeout
+        written.error = error
         written.resume_at = self._clock() + self._retry.delay(entries[0].attempts, self._random)
         for entry in entries:
             # What may be written already is asked for beyond its deadline.

@@ -39,9 +39,20 @@ class Histogram:
         self.maximum = 0.0
 
     def add(self, seconds: float) -> None:
-        mantissa, exponent = frexp(max(seconds, SMALLEST_SECONDS))
-        self.counts[exponent * BUCKETS_OF_AN_OCTAVE + int((2 * mantissa - 1) * BUCKETS_OF_AN_OCTAVE)] += 1
+        self.counts[bucket_of(seconds)] += 1
         self.maximum = max(self.maximum, seconds)
+
+
+def bucket_of(value: float) -> int:
+    """The number of the bucket in which a value lies; larger values never have a smaller one."""
+    mantissa, exponent = frexp(max(value, SMALLEST_SECONDS))
+    return exponent * BUCKETS_OF_AN_OCTAVE + int((2 * mantissa - 1) * BUCKETS_OF_AN_OCTAVE)
+
+
+def middle_of(bucket: int) -> float:
+    """The middle of a bucket: within `RELATIVE_ERROR` of each value in it."""
+    exponent, part = divmod(bucket, BUCKETS_OF_AN_OCTAVE)
+    return ldexp(1 + (part + 0.5) / BUCKETS_OF_AN_OCTAVE, exponent - 1)
 
 
 class RecentTimes:
@@ -77,11 +88,6 @@ def quantiles_of(histograms: Iterable[Histogram]) -> Quantiles:
     for bucket in sorted(counts):
         reached += counts[bucket]
         while len(values) < len(ranks) and reached >= ranks[len(values)]:
-            values.append(min(maximum, _middle(bucket)))
+            values.append(min(maximum, middle_of(bucket)))
     p50, p90, p99 = values
     return Quantiles(p50, p90, p99, maximum)
-
-
-def _middle(bucket: int) -> float:
-    exponent, part = divmod(bucket, BUCKETS_OF_AN_OCTAVE)
-    return ldexp(1 + (part + 0.5) / BUCKETS_OF_AN_OCTAVE, exponent - 1)

@@ -27,7 +27,7 @@ from perflab.batching.table_insert import OnConflict, insert_operation
 from perflab.database.database import Database
 from perflab.database.values import approximate_bytes
 from perflab.errors import LifecycleError
-from perflab.events import Cause, FlushCompleted
+from perflab.events import Cause, FlushCompleted, FlushFailed
 
 logger = logging.getLogger(__name__)
 
@@ -261,12 +261,14 @@ class BulkInserter:
         finally:
             self._in_flight = 0
             if not is_decided:  # nobody knows what became of them, so they are not tried again
-                self._flushed(None, len(batch))
+                self._flushed(None, None, len(batch))
         return failed
 
-    def _flushed(self, flush: FlushCompleted | None, failed: int) -> None:
+    def _flushed(self, flush: FlushCompleted | None, failure: FlushFailed | None, failed: int) -> None:
         self._tally.add(flush, failed=failed)
         self._rejected += failed
+        if failure is not None and self._events:
+            self._events.emit(failure)
         if flush is not None and self._events:
             self._events.emit(flush)
 

@@ -48,6 +48,11 @@ class BatchingMetrics:
     """How long each batch took to write."""
 
 
+def efficiency(utilisation: float, saved_share: float) -> float:
+    """sqrt(utilisation * share of round trips saved): see `BatchingMetrics.efficiency`."""
+    return sqrt(utilisation * saved_share)
+
+
 class FlushTally:
     """Adds up flushes. Its shell calls it under its lock."""
 
@@ -93,7 +98,7 @@ class FlushTally:
             round_trips=self._round_trips,
             round_trips_saved=saved,
             utilisation=utilisation,
-            efficiency=sqrt(utilisation * saved_share),
+            efficiency=efficiency(utilisation, saved_share),
             mean_batch=self._items / self._batches if self._batches else 0.0,
             causes=MappingProxyType(dict(self._causes)),
             retries=self._retries,

@@ -11,7 +11,7 @@ from perflab.batching.part import SubmissionBatch, SubmissionEntry
 from perflab.database.failures import as_perflab_error
 from perflab.database.ledger import outcome_unknown
 from perflab.errors import LifecycleError, OutcomeUnknown, StatementError
-from perflab.events import FlushCompleted
+from perflab.events import FlushCompleted, FlushFailed
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,12 @@ class Written:
     """Numbers of those that failed although they are written: only their results are lost."""
     undecided: list[SubmissionEntry] = field(default_factory=list)
     resume_at: float = 0.0
+    error: Exception | None = None
+    """Why items are undecided."""
     flush: FlushCompleted | None = None
     """None where nothing was sent: all items were cancelled or refused."""
+    failure: FlushFailed | None = None
+    """None where each item is written."""
 
     @property
     def failed_items(self) -> int:

@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, cast
 
 from perflab.batching.attempts import Attempts
+from perflab.batching.failure import describe_failure, new_batcher_id
 from perflab.batching.gate import FlushGate, gated
 from perflab.batching.isolation import Isolated, isolate
 from perflab.batching.part_size import PartSize
@@ -26,7 +27,7 @@ from perflab.database.failures import as_perflab_error, classify
 from perflab.database.ledger import outcome_unknown
 from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, OutcomeUnknown, TransientError
-from perflab.events import Cause, FlushCompleted
+from perflab.events import Cause, FlushCompleted, FlushFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class RowDelivery:
     Args:
         columns: names for rows that are tuples or lists.
         gate: what each transaction passes first; None: nothing.
-        flushed: called after each attempt, with the number of rows that have failed; None where nothing was sent.
+        flushed: called after each attempt, with what listeners are to hear and the number of rows that have failed.
         sleep: between two questions to the ledger.
     """
 
@@ -84,7 +85,7 @@ class RowDelivery:
         retry: RetryPolicy,
         gate: FlushGate | None = None,
         *,
-        flushed: Callable[[FlushCompleted | None, int], object],
+        flushed: Callable[[FlushCompleted | None, FlushFailed | None, int], object],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         random: Random,
@@ -99,6 +100,8 @@ class RowDelivery:
         self._sleep = sleep
         self._random = random
         self._part_size = PartSize()
+        self._id = new_batcher_id()
+        self._batches = 0
 
     def attempt(self, batch: RowBatch) -> tuple[Failed, RowBatch | None]:
         """Write a batch once.
@@ -122,7 +125,17 @@ class RowDelivery:
         delivered = isolated.deliveries
         tally.unbatched = delivered * self._database.round_trips_of_one
         flush = tally.describe(batch, delivered, len(failed), len(undecided), self._clock() - start)
-        self._flushed(flush if isolated.attempts else None, len(failed))
+        if batch.attempt == 1:
+            self._batches += 1
+        failure = describe_failure(
+            batch,
+            f"{self._id}-{self._batches}",
+            failed=((1, error) for _, error in failed),
+            undecided=len(undecided),
+            error=isolated.error,
+            retry_in=resume_at - self._clock(),
+        )
+        self._flushed(flush if isolated.attempts else None, failure, len(failed))
         if not undecided:
             return failed, None
         left = replace(

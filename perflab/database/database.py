@@ -16,7 +16,7 @@ from perflab.database.engines import open_pools
 from perflab.database.failures import TypedErrors
 from perflab.database.ledger import Ledger, ask_in_time
 from perflab.database.operation import DriverConnection, Operation, event_of, prepare_all
-from perflab.database.pools import Durability, Listener, Pool, Pooled, PoolSettings, driver_of
+from perflab.database.pools import Durability, Listener, Pool, Pooled, PoolSettings, PoolUse, driver_of
 from perflab.database.recorder import StatementRecorder
 from perflab.database.urls import parse_url, redact_url
 from perflab.database.values import check_integer, check_number
@@ -299,6 +299,11 @@ class Database:
     def most_connections(self) -> int:
         """How many connections it opens at the most."""
         return self._pools.most_connections
+
+    @property
+    def pool_use(self) -> PoolUse:
+        """How many connections are in use, and how many threads want one, at this moment; costs no round trip."""
+        return self._pools.use()
 
     @property
     def round_trips_of_one(self) -> int:

@@ -120,6 +120,20 @@ def as_perflab_error(error: BaseException, doing: str) -> PerflabError | None:
     return error_type(f"{doing} failed: {redact(str(driver_error(error))):.{MESSAGE_CHARACTERS}}; {advice}")
 
 
+def name_of_failure(error: BaseException) -> str:
+    """What it was, without its message, which may quote a row: the type, and the code of the engine where one is known,
+    such as "RejectedRow (23505)".
+    """
+    known = as_perflab_error(error, "it")
+    cause: BaseException | None = error
+    while cause is not None:
+        source = driver_error(cause)
+        if code := getattr(source, "sqlstate", None) or getattr(source, "sqlite_errorname", None):
+            return f"{type(known or error).__name__} ({code})"
+        cause = cause.__cause__
+    return type(known or error).__name__
+
+
 class TypedErrors:
     """A block out of which a driver's exception comes as the typed error; everything else passes as it is."""
 

@@ -120,6 +120,10 @@ class Pool:
                 pooled.invalidate()  # there is nothing to go back to
             pooled.close()
 
+    def use(self) -> tuple[int, int]:
+        """Connections in use, and threads that want one: a look at this moment."""
+        return len(self._held), len(self._waiting)
+
     def close(self, *, is_ours: bool) -> None:
         """Close the connections: those in use when they come back, those of a parent process not at all."""
         self._closed = is_ours
@@ -163,6 +167,17 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PoolUse:
+    """How the connections of a database are used at one moment."""
+
+    size: int
+    """Connections at the most."""
+    in_use: int
+    waiting: int
+    """Threads that want one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pools:
     """The connections of one database."""
 
@@ -184,6 +199,12 @@ class Pools:
     def most_connections(self) -> int:
         """How many connections it opens at the most."""
         return sum(pool.size for pool in {self.writer, self.reader})
+
+    def use(self) -> PoolUse:
+        """How the pools are used at this moment."""
+        uses = [pool.use() for pool in {self.writer, self.reader}]
+        in_use, waiting = (sum(counts) for counts in zip(*uses, strict=True))
+        return PoolUse(self.most_connections, in_use, waiting)
 
     def close(self, *, is_ours: bool) -> None:
         """Close all connections; those of a parent process are only forgotten."""

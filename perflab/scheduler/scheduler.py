@@ -15,7 +15,7 @@ from perflab.database.database import Database
 from perflab.database.failures import as_perflab_error
 from perflab.database.values import check_identifier, check_integer, check_number, to_microseconds
 from perflab.errors import DatabaseError, InvalidInput, TransientError
-from perflab.events import TickCompleted
+from perflab.events import TickCompleted, TickFailed
 from perflab.queue.backoff import Backoff
 from perflab.queue.queue import PriorityQueue, utc_now
 from perflab.scheduler.tick import FailureBackoff, TickRequest
@@ -115,6 +115,8 @@ class Scheduler(Watchlist):
             if isinstance(failure, DatabaseError):
                 with self._metrics_lock:
                     self._metrics = replace(self._metrics, failures=self._metrics.failures + 1)
+                if self.db.events:
+                    self.db.events.emit(TickFailed(type(failure).__name__))
             if failure is None or failure is error:
                 raise
             raise failure from error
@@ -140,6 +142,7 @@ class Scheduler(Watchlist):
                     report.round_trips,
                     report.seconds,
                     report.backed_off,
+                    report.lag_seconds,
                 )
             )
         return report

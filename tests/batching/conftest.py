@@ -22,8 +22,9 @@ from perflab.batching.metrics import BatchingMetrics
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
 from perflab.errors import InvalidInput
-from perflab.events import Event, FlushCompleted
+from perflab.events import FlushCompleted
 from tests.engines import placeholder
+from tests.listening import to_flushes
 
 PATIENCE_SECONDS = 60.0
 """For waits on something that must happen: long enough for any machine, and nothing that a passing test waits for."""
@@ -65,12 +66,7 @@ def one_flush(db: Database) -> Callable[..., int]:
 def flushes(db: Database) -> list[FlushCompleted]:
     """Every flush that the batchers of the database report."""
     seen: list[FlushCompleted] = []
-
-    def note(event: Event) -> None:
-        assert isinstance(event, FlushCompleted)
-        seen.append(event)
-
-    db.events.add(note)
+    db.events.add(to_flushes(seen.append))
     return seen
 
 

@@ -24,6 +24,7 @@ from perflab.database.operation import DriverConnection
 from perflab.errors import DeliveryTimeout, InvalidInput, LifecycleError, RejectedRow, StatementError
 from perflab.events import Event
 from tests.batching.conftest import PATIENCE_SECONDS
+from tests.listening import to_flushes
 
 MakeShell = Callable[..., Any]
 Rows = Callable[[], list[int]]
@@ -86,7 +87,7 @@ def test_items_that_ran_out_of_time_are_letters_too(
 ) -> None:
     inbox = Inbox()
     attempts: list[Event] = []
-    db.events.add(attempts.append)
+    db.events.add(to_flushes(attempts.append))
 
     def clock() -> float:
         """Each attempt takes 25 seconds."""

@@ -35,6 +35,7 @@ from perflab.lab.network.side import Side
 from perflab.lab.network.triggers import AfterBytes, AfterMessages, Sends
 from perflab.queue.job import NewJob
 from perflab.queue.queue import PriorityQueue
+from tests.listening import to_flushes
 
 MakeShell = Callable[..., Any]
 NOTE = Sends(b"INSERT INTO perflab_batches")
@@ -82,7 +83,7 @@ def test_a_mixed_batch_is_written_once(
 ) -> None:
     when, round_trips = (NOTE, [1, 1]) if mode is Mode.LOSE_REPLY else (BEFORE_SYNC, [1, 2])
     flushes: list[Event] = []
-    db.events.add(flushes.append)
+    db.events.add(to_flushes(flushes.append))
     queue = PriorityQueue(db, "ingest")
     queue.bulk_enqueue([NewJob(-1), NewJob(-2)])
     held, lost = queue.claim(2)
@@ -172,7 +173,7 @@ def test_what_stays_in_doubt_until_its_deadline_is_not_guessed(
     make_shell: MakeShell, db: Database, proxy: Proxy, perflab_url: str, table: Table
 ) -> None:
     attempts: list[Event] = []
-    db.events.add(attempts.append)
+    db.events.add(to_flushes(attempts.append))
 
     def clock() -> float:
         """Each attempt takes 50 seconds."""
@@ -317,7 +318,7 @@ def test_a_server_that_restarts_in_the_middle_loses_nothing_and_doubles_nothing(
         queue = PriorityQueue(database, "ingest")
         retry = RetryPolicy(base_seconds=0.01, cap_seconds=0.1, delivery_timeout=PATIENCE_SECONDS)
         seen: list[Event] = []
-        database.events.add(seen.append)
+        database.events.add(to_flushes(seen.append))
         with RequestBatcher(database, batch_size=50, flush_interval=0.001, retry=retry) as batcher:
             futures = [batcher.submit(queue.operations.enqueue, NewJob(n)) for n in range(500)]
             restart = threading.Thread(target=postgres_server.restart, args=(mode,))

@@ -18,6 +18,7 @@ from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
 from perflab.errors import DeliveryTimeout, InvalidInput, LifecycleError, RejectedRow
 from perflab.events import Cause, FlushCompleted, Outcome
+from tests.listening import to_flushes
 
 Rows = Callable[[], list[int]]
 Stored = list[tuple[Any, ...]]
@@ -282,7 +283,7 @@ def test_on_reject_may_add_the_corrected_row(db: Database, table: Table, rows: R
 
 def test_an_old_row_is_written_without_another_call(db: Database, table: Table, rows: Rows) -> None:
     written = threading.Event()
-    db.events.add(lambda _event: written.set())
+    db.events.add(to_flushes(lambda _flush: written.set()))
     with BulkInserter(db, table, 100, 0.005) as inserter:
         inserter.add({"n": 1})
         assert written.wait(PATIENCE_SECONDS)
@@ -295,7 +296,7 @@ def test_an_old_row_is_written_without_another_call(db: Database, table: Table, 
 
 def test_an_error_in_the_background_is_raised_by_the_next_call(db: Database, table: Table, rows: Rows) -> None:
     written = threading.Event()
-    db.events.add(lambda _event: written.set())
+    db.events.add(to_flushes(lambda _flush: written.set()))
     inserter = BulkInserter(db, table, 100, 0.005)
     inserter.add({"n": 13})
     assert written.wait(PATIENCE_SECONDS)

@@ -49,6 +49,7 @@ from perflab.lab.network.faults import Mode
 from perflab.lab.network.postgres_meter import PostgresMeter
 from perflab.lab.network.proxy import Proxy
 from perflab.lab.network.triggers import AfterBytes, AfterMessages
+from tests.listening import to_flushes
 
 COPY_DONE = AfterMessages(1, "c")
 ROWS = [{"id": n, "name": f"row {n}"} for n in range(2_000)]
@@ -266,7 +267,7 @@ def test_a_connection_that_is_cut_in_the_middle_leaves_nothing_and_the_batch_is_
     with BulkInserter(far_database, items, 1_000, 3600.0, retry=retry()) as inserter:
         inserter.extend(ROWS[:1_000])
         left: list[int] = []
-        far_database.events.add(lambda _event: left.append(len(stored(perflab_url))))
+        far_database.events.add(to_flushes(lambda _flush: left.append(len(stored(perflab_url)))))
         proxy.arm(mode, when=AfterBytes(5_000))
         inserter.extend(ROWS[1_000:])
         assert [firing.mode for firing in proxy.fired] == [mode], "or nothing was cut"

@@ -16,6 +16,7 @@ from perflab.database.database import Database
 from perflab.database.load import load
 from perflab.errors import InvalidInput, RejectedRow
 from perflab.events import FlushCompleted, Outcome
+from tests.listening import to_flushes
 
 MakeShell = Callable[..., Any]
 QUICK = RetryPolicy(base_seconds=0.001, cap_seconds=0.002)
@@ -66,7 +67,7 @@ def test_a_load_waits_for_a_write_that_is_tried_again(
 ) -> None:
     """The reads of the batch that came before the write are answered; those behind it come again with it."""
     let_go = [lock.release]
-    db.events.add(lambda event: let_go.pop()() if let_go and event.outcome is Outcome.RETRIED else None)  # type: ignore[union-attr]
+    db.events.add(to_flushes(lambda event: let_go.pop()() if let_go and event.outcome is Outcome.RETRIED else None))
     shell = make_shell(retry=QUICK)
     lock.hold()
     before = shell.submit(load(table), 1)

@@ -19,7 +19,7 @@ from perflab.errors import (
     RejectedRow,
     StatementError,
 )
-from perflab.events import Cause, Event, FlushCompleted, JobsEnqueued, Outcome
+from perflab.events import Cause, Event, FlushCompleted, FlushFailed, JobsEnqueued, Outcome
 from tests.batching.conftest import Append
 
 MakeShell = Callable[..., Any]
@@ -312,7 +312,7 @@ def test_listeners_hear_of_written_items_of_an_operation_together(
     make_shell: MakeShell, db: Database, append: Any, rows: Rows
 ) -> None:
     heard: list[Event] = []
-    db.events.add(lambda event: None if isinstance(event, FlushCompleted) else heard.append(event))
+    db.events.add(lambda event: None if isinstance(event, FlushCompleted | FlushFailed) else heard.append(event))
     announced = Announced()
     shell = make_shell()
     shell.submit_all(announced, [1, 13, 2])

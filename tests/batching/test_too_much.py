@@ -23,6 +23,7 @@ from perflab.events import FlushCompleted, Outcome
 from tests.batching.conftest import PATIENCE_SECONDS
 from tests.database.sqlite_of import sqlite_of
 from tests.engines import on_sqlite
+from tests.listening import to_flushes
 
 MakeShell = Callable[..., Any]
 Rows = Callable[[], list[int]]
@@ -215,7 +216,7 @@ def test_a_statement_timeout_of_postgresql_cuts_the_batch(postgres_url: str) -> 
         with database.transaction() as connection:
             connection.exec_driver_sql("CREATE TABLE sleepy (id serial, n int)")
         flushes: list[FlushCompleted] = []
-        database.events.add(lambda event: flushes.append(event) if isinstance(event, FlushCompleted) else None)
+        database.events.add(to_flushes(flushes.append))
         sleepy = Sleepy()
         with RequestBatcher(database, batch_size=8, flush_interval=3_600) as batcher:
             futures = [batcher.submit(sleepy, n) for n in range(8)]

@@ -18,8 +18,9 @@ from perflab.batching.dead_letters import DeadLetter
 from perflab.database.database import Database
 from perflab.database.load import load
 from perflab.errors import BufferFull, InvalidInput, LifecycleError, RejectedRow, UnitBroken
-from perflab.events import Cause, Event, FlushCompleted
+from perflab.events import Cause, FlushCompleted
 from tests.batching.conftest import PATIENCE_SECONDS, Gate
+from tests.listening import to_flushes
 
 METADATA = MetaData()
 HOUR = Table("weather_hour", METADATA, Column("id", Integer, primary_key=True), Column("origin", Text))
@@ -44,12 +45,7 @@ def target(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def flushed(target: Database) -> list[FlushCompleted]:
     seen: list[FlushCompleted] = []
-
-    def note(event: Event) -> None:
-        if isinstance(event, FlushCompleted):
-            seen.append(event)
-
-    target.events.add(note)
+    target.events.add(to_flushes(seen.append))
     return seen
 
 

@@ -321,8 +321,8 @@ def test_listeners_and_metrics_hear_of_a_tick(database: Database, scheduler: Sch
         second = scheduler.tick()
 
     assert heard == [
-        TickCompleted(2, 2, 0, 0, first.round_trips, first.seconds),
-        TickCompleted(2, 0, 2, 2, second.round_trips, second.seconds),
+        TickCompleted(2, 2, 0, 0, first.round_trips, first.seconds, 0, first.lag_seconds),
+        TickCompleted(2, 0, 2, 2, second.round_trips, second.seconds, 0, second.lag_seconds),
     ]
     assert scheduler.metrics() == SchedulerMetrics(
         ticks=2,

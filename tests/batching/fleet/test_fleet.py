@@ -19,6 +19,7 @@ from perflab.batching.fleet.settings import FleetSettings
 from perflab.database.database import Database
 from perflab.errors import InvalidInput, StatementError
 from perflab.events import FlushCompleted
+from tests.listening import to_flushes
 
 PATIENCE_SECONDS = 60.0
 NEVER = 600.0
@@ -76,7 +77,7 @@ def test_without_the_schema_a_fleet_says_what_is_missing(database_url: str) -> N
 
 def test_a_flush_brings_the_settings_at_the_stated_cost(db: Database) -> None:
     flushes: list[FlushCompleted] = []
-    db.events.add(lambda event: flushes.append(event) if isinstance(event, FlushCompleted) else None)
+    db.events.add(to_flushes(flushes.append))
     fleet = Fleet(db, "ingest")
     with RequestBatcher(db, mode="inline") as plain:
         plain.submit(INSERT, {"n": 0}).result()

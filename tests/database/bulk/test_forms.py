@@ -29,6 +29,7 @@ from perflab.batching.batcher import RequestBatcher
 from perflab.database.core_write import CoreWrite
 from perflab.database.database import Database
 from perflab.errors import DatabaseError, RejectedRow, StatementError
+from tests.listening import to_flushes
 
 ITEM = Table(
     "item",
@@ -286,7 +287,7 @@ def test_a_batch_wider_than_the_engine_binds_at_once(database: Database) -> None
 
 def test_a_batcher_tells_how_many_were_superseded(database: Database) -> None:
     flushes: list[Any] = []
-    database.events.add(flushes.append)
+    database.events.add(to_flushes(flushes.append))
     with RequestBatcher(database, batch_size=100, flush_interval=60.0) as batcher:
         upsert = upsert_all(database)
         futures = [batcher.submit(upsert, {"id": n % 4, "n": n, "note": None}) for n in range(10)]

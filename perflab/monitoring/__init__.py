@@ -1,0 +1,1 @@
+"""What parts do, as metrics: listeners to events, and what shows and keeps what they counted."""

@@ -1,0 +1,1 @@
+"""Instruments: one module for the events of one part. Each declares its metrics beside the code that counts them."""
