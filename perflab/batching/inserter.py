@@ -54,6 +54,9 @@ class BulkInserter:
     after its neighbours have been written (of several, the first, with their number). A row is read when its batch
     leaves: do not change it after adding it.
 
+    Most rows of a COPY are looked at while the server is at work. One that perflab refuses then breaks it off, which is
+    counted as a retry; as long as there are such rows, batches are looked at before anything is sent.
+
     Args:
         database: where the table is.
         table: a SQLAlchemy table, or the name of one that exists.
@@ -237,8 +240,12 @@ class BulkInserter:
         if not self._rows or (cause := self._due(now) or all_because) is None:
             return None
         oldest = now if self._oldest is None else self._oldest
-        popleft = self._rows.popleft
-        rows = [popleft() for _ in range(min(len(self._rows), limits.batch_size))]
+        if len(self._rows) <= limits.batch_size and not self._extending:  # else some may come meanwhile
+            rows = list(self._rows)
+            self._rows.clear()
+        else:
+            popleft = self._rows.popleft
+            rows = [popleft() for _ in range(min(len(self._rows), limits.batch_size))]
         taken_bytes, self._bytes = self._bytes, 0  # if they are measured, all rows leave
         self._oldest = now if self._rows else None
         return RowBatch(rows, cause, limits.batch_size, taken_bytes, waited=max(0.0, now - oldest))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from random import Random
-from typing import Any, cast
+from typing import Any, TypeVar
 
 from perflab.batching.attempts import Attempts
 from perflab.batching.failure import describe_failure, new_batcher_id
@@ -20,8 +20,8 @@ from perflab.batching.isolation import Isolated, isolate
 from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.rows import as_row
-from perflab.database.bulk.form import CompiledForm
-from perflab.database.core_write import CoreRow, CoreWrite, Values
+from perflab.database.bulk.form import CoreRows, ValueRefused, Values
+from perflab.database.core_write import CoreRow, CoreWrite
 from perflab.database.database import Database
 from perflab.database.failures import as_perflab_error, classify
 from perflab.database.ledger import outcome_unknown
@@ -29,17 +29,16 @@ from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, OutcomeUnknown, TransientError
 from perflab.events import Cause, FlushCompleted, FlushFailed
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedRows:
     """Rows as the driver takes them."""
 
-    rows: Sequence[Any]
-    """As they were given."""
-    form: CompiledForm | None
-    """Of all of them; None where they have several."""
-    values: Values
-    """Of each row its bound values, or its `CoreRow` where they have several forms."""
+    given: Sequence[Any]
+    core: CoreRows | Sequence[CoreRow]
+    """One form for all of them, or a row each where they have several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,9 @@ class RowBatch:
     resume_at: float = 0.0
     deadline: float | None = None
     """Of the first attempt, from its start."""
-    prepared: PreparedRows | None = None
-    """What the first attempt left of `rows`."""
 
     def __len__(self) -> int:
-        return len(self.rows if self.prepared is None else self.prepared.rows)
+        return len(self.rows)
 
 
 Failed = list[tuple[Any, Exception]]
@@ -102,6 +99,8 @@ class RowDelivery:
         self._part_size = PartSize()
         self._id = new_batcher_id()
         self._batches = 0
+        self._expects_refusals = False
+        """The last batch had rows that perflab refuses: the next are looked at before anything is sent."""
 
     def attempt(self, batch: RowBatch) -> tuple[Failed, RowBatch | None]:
         """Write a batch once.
@@ -112,15 +111,19 @@ class RowDelivery:
         start, tally = self._clock(), Attempts()
         deadline = start + self._retry.delivery_timeout if batch.deadline is None else batch.deadline
         failed: Failed = []
-        prepared = self._prepare(batch.rows, failed) if batch.prepared is None else batch.prepared
+        prepared = self._prepare(batch.rows, failed)
         isolated = isolate(
-            range(len(prepared.rows)),
+            range(len(prepared.given)),
             partial(self._attempt, prepared, tally, deadline),
             part_size=self._part_size,
             has_time=lambda _index: self._clock() < deadline,
         )
-        failed += [(prepared.rows[index], self._typed(error)) for index, error in isolated.failed]
-        resume_at = self._clock() + self._retry.delay(batch.attempt, self._random)
+        failed += [(prepared.given[index], self._typed(error)) for index, error in isolated.failed]
+        resume_at = self._clock()
+        if isinstance(isolated.error, ValueRefused):
+            self._expects_refusals = True
+        else:
+            resume_at += self._retry.delay(batch.attempt, self._random)
         undecided = self._undecided(prepared, isolated, batch, failed, in_time=resume_at < deadline)
         delivered = isolated.deliveries
         tally.unbatched = delivered * self._database.round_trips_of_one
@@ -133,18 +136,14 @@ class RowDelivery:
             failed=((1, error) for _, error in failed),
             undecided=len(undecided),
             error=isolated.error,
-            retry_in=resume_at - self._clock(),
+            retry_in=max(0.0, resume_at - self._clock()),
         )
         self._flushed(flush if isolated.attempts else None, failure, len(failed))
         if not undecided:
             return failed, None
         left = replace(
             batch,
-            prepared=PreparedRows(
-                [prepared.rows[index] for index in undecided],
-                prepared.form,
-                [prepared.values[index] for index in undecided],
-            ),
+            rows=[prepared.given[index] for index in undecided],
             attempt=batch.attempt + 1,
             deadline=deadline,
             resume_at=resume_at,
@@ -155,9 +154,10 @@ class RowDelivery:
 
     def _prepare(self, rows: Sequence[Any], failed: Failed) -> PreparedRows:
         columns, values = self._by_position(rows)
-        prepared = self._operation.prepare_many(columns, values) if columns else None
+        prepared = self._operation.prepare_many(columns, values, whole=self._expects_refusals) if columns else None
         if prepared is not None:
-            return PreparedRows(rows, *prepared)
+            self._expects_refusals = False
+            return PreparedRows(rows, prepared)
         good: list[Any] = []
         core_rows: list[CoreRow] = []
         for row in rows:
@@ -167,7 +167,8 @@ class RowDelivery:
                 failed.append((row, self._typed(error)))
             else:
                 good.append(row)
-        return PreparedRows(good, None, core_rows)
+        self._expects_refusals = bool(failed)
+        return PreparedRows(good, core_rows)
 
     def _by_position(self, rows: Sequence[Any]) -> tuple[tuple[str, ...], Values]:
         """The columns of all rows, and their values in this order; no columns where they differ."""
@@ -188,18 +189,16 @@ class RowDelivery:
 
     def _attempt(self, prepared: PreparedRows, tally: Attempts, deadline: float, part: Sequence[int]) -> Sequence[None]:
         """Write one part in one transaction."""
-        if isinstance(part, range):
-            values = prepared.values[part.start : part.stop]
-        else:
-            values = [prepared.values[index] for index in part]
+        core = prepared.core
         try:
             with tally.counted(self._database.writing_connection()) as connection:
                 superseded = connection.superseded
-                if prepared.form is not None:
-                    self._operation.write_alone(connection, self._ledger, prepared.form, values)
+                if isinstance(core, CoreRows):
+                    rows = core._replace(values=_some(core.values, part))
+                    self._operation.write_alone(connection, self._ledger, rows)
                 else:
                     with self._ledger.transaction(connection):
-                        self._operation.apply(connection, cast("Sequence[CoreRow]", values))
+                        self._operation.apply(connection, _some(core, part))
                 tally.superseded += connection.superseded - superseded
         except OutcomeUnknown as unknown:
             if not self._is_written(unknown, tally, deadline):
@@ -232,7 +231,7 @@ class RowDelivery:
         if error is None:
             return ()
         if isolated.in_doubt:
-            failed += [(prepared.rows[index], error) for index in isolated.in_doubt]
+            failed += [(prepared.given[index], error) for index in isolated.in_doubt]
             undecided = undecided[len(isolated.in_doubt) :]
         if in_time:
             return undecided
@@ -242,7 +241,7 @@ class RowDelivery:
                 f"{batch.attempt} attempts; the last failed with: {self._typed(error)}"
             )
             expired.__cause__ = error
-            failed.append((prepared.rows[index], expired))
+            failed.append((prepared.given[index], expired))
         return ()
 
     def _typed(self, error: Exception) -> Exception:
@@ -251,6 +250,11 @@ class RowDelivery:
             return error
         typed.__cause__ = error
         return typed
+
+
+def _some(values: Sequence[T], part: Sequence[int]) -> Sequence[T]:
+    """Those with these indices."""
+    return values[part.start : part.stop] if isinstance(part, range) else [values[index] for index in part]
 
 
 _SEQUENCES = frozenset({tuple, list})

@@ -42,9 +42,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from perflab.batching.inserter import BulkInserter, InsertReport
 from perflab.batching.retry import RetryPolicy
 from perflab.database.bulk import postgresql
+from perflab.database.bulk.postgresql_copy import AT_ONCE
 from perflab.database.copying import copy_rows
+from perflab.database.core_write import CHECKED_FIRST
 from perflab.database.database import Database
-from perflab.errors import OutcomeUnknown, RejectedRow
+from perflab.errors import InvalidInput, OutcomeUnknown, RejectedRow
 from perflab.lab.network.faults import Mode
 from perflab.lab.network.postgres_meter import PostgresMeter
 from perflab.lab.network.proxy import Proxy
@@ -251,6 +253,54 @@ def test_a_column_whose_type_changes_is_noticed(typed: Database, copies: list[st
             connection.exec_driver_sql("ALTER TABLE typed ALTER COLUMN v TYPE bigint")
         inserter.extend({"v": n} for n in range(3))
     assert inserter.close() == InsertReport(delivered=6, rejected=0)
+
+
+# -- rows that perflab refuses while a COPY is under way ---------------------------------------------------------------
+
+BEHIND = CHECKED_FIRST + 10
+"""Not looked at before the first rows are sent."""
+
+
+@pytest.mark.parametrize(
+    "bad", [(7, "a\x00b"), (2**70, "x"), (7,), (7, "x", 1)], ids=["NUL", "integer", "too few", "too many"]
+)
+def test_a_row_that_is_refused_while_others_are_sent_is_refused_alone(
+    far_database: Database, proxy: Proxy, items: Table, copies: list[str], bad: Any
+) -> None:
+    meter = proxy._meter
+    assert isinstance(meter, PostgresMeter)
+    good = [(n, "x") for n in range(BEHIND + 2 * AT_ONCE)]
+    rows = [*good[:BEHIND], bad, *good[BEHIND:]]
+    refused: list[Any] = []
+    with BulkInserter(
+        far_database, items, len(rows), 3600.0, on_reject=lambda row, error: refused.append((row, type(error)))
+    ) as inserter:
+        inserter.extend((n + len(rows), "first") for n in range(len(rows)))  # it asks for the types of the columns
+        before, count = meter.ready_for_query, far_database.round_trips
+        inserter.extend(rows)
+        assert far_database.round_trips - count == meter.ready_for_query - before == 2, "a COPY that was broken off"
+    assert refused == [(bad, InvalidInput)]
+    assert len(copies) == 2
+    assert far_database.fetch("SELECT id, name FROM copied WHERE name = 'x' ORDER BY id") == good
+    assert inserter.close() == InsertReport(delivered=len(rows) + len(good), rejected=1)
+    assert inserter.metrics().retries == 1
+
+
+def test_after_a_refused_row_the_next_batch_is_looked_at_before_it_is_sent(
+    far_database: Database, items: Table, perflab_url: str, copies: list[str]
+) -> None:
+    size = BEHIND + 1
+
+    def batch(number: int, last: str) -> list[tuple[int, str]]:
+        return [(number * size + n, "x") for n in range(size - 1)] + [((number + 1) * size - 1, last)]
+
+    refused: list[Any] = []
+    with BulkInserter(far_database, items, size, 3600.0, on_reject=lambda row, _error: refused.append(row)) as inserter:
+        for number, (last, sent) in enumerate([("\x00", 1), ("\x00", 1), ("x", 2), ("\x00", 3), ("\x00", 3)]):
+            inserter.extend(batch(number, last))
+            assert len(copies) == sent, f"batch {number}"
+    assert len(refused) == 4
+    assert len(stored(perflab_url)) == 5 * size - 4
 
 
 # -- lost connections --------------------------------------------------------------------------------------------------

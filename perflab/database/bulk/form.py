@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from sqlalchemy import CHAR, NCHAR, Dialect, Enum, String, Uuid
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.types import NullType, TypeEngine
 
+from perflab.database.bulk.keys import columns_of
 from perflab.database.bulk.parts import Key, Parts
 from perflab.database.ledger import Ledger
 from perflab.database.operation import DriverConnection
+from perflab.database.values import storable_column
+from perflab.errors import TransientError
+
+Values: TypeAlias = Sequence[tuple[Any, ...]]
+"""The bound values of each row, in the order of the placeholders."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +58,30 @@ class CompiledForm:
         return self.key is not None and all(_compares_exactly(self.types[at]) for at in self.key.positions)
 
 
+class CoreRows(NamedTuple):
+    """Rows that have one form."""
+
+    form: CompiledForm
+    values: Values
+    is_checked: bool
+    """Whether all values are `storable`. Otherwise they are as the user gave them, and may even be too few."""
+
+
+def checked_columns(rows: CoreRows) -> list[list[Any]]:
+    """Rows by columns, all of whose values are storable.
+
+    Raises:
+        ValueRefused: one is not, or a row has another number of them than the form.
+    """
+    try:
+        columns = columns_of(rows.values)
+    except ValueError as error:
+        raise ValueRefused(str(error)) from None
+    if not rows.is_checked and not (len(columns) == len(rows.form.names) and all(map(storable_column, columns))):
+        raise ValueRefused("a row cannot be stored")
+    return columns
+
+
 def _compares_exactly(of: TypeEngine[Any]) -> bool:
     if isinstance(of, String) and not isinstance(of, Enum):
         # CHAR pads with blanks; CITEXT and some collations make no difference between cases.
@@ -61,21 +91,27 @@ def _compares_exactly(of: TypeEngine[Any]) -> bool:
     return not isinstance(of, NullType)
 
 
+class ValueRefused(TransientError):
+    """A value that nobody had looked at cannot be stored. Nothing was written: look at each row, send the others."""
+
+
 class BulkForms(Protocol):
     """How an engine writes many rows of one form."""
+
+    def checks_while_sending(self, form: CompiledForm, rows: int, /) -> bool:
+        """Whether it is quicker to leave the look at so many rows to `write_alone`."""
 
     def write(
         self, connection: DriverConnection, form: CompiledForm, rows: Sequence[tuple[Any, ...]], /
     ) -> Sequence[list[tuple[Any, ...]] | None]:
         """Send rows of one form; for each of them, in order, the rows that it returned, or None without RETURNING."""
 
-    def write_alone(
-        self, connection: DriverConnection, ledger: Ledger, form: CompiledForm, rows: Sequence[tuple[Any, ...]], /
-    ) -> None:
-        """Send rows of one form without RETURNING as a transaction of their own, in the form that is best for so many.
+    def write_alone(self, connection: DriverConnection, ledger: Ledger, rows: CoreRows, /) -> None:
+        """Send rows without RETURNING as a transaction of their own, in the form that is best for so many.
 
         Raises:
             OutcomeUnknown: the connection was lost at COMMIT.
+            ValueRefused: the rows had not been checked, and one of them cannot be stored.
         """
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from perflab.database.array_dumpers import encode_array
 from perflab.database.binary_arrays import EncodedArray
-from perflab.database.bulk.form import CompiledForm, rows_left_out
+from perflab.database.bulk.form import CompiledForm, CoreRows, checked_columns, rows_left_out
 from perflab.database.bulk.keys import Arranged, Row, arrange, columns_of, in_key_order
 from perflab.database.bulk.parts import VALUE, ChangeParts, InsertParts, split_outside
 from perflab.database.bulk.postgresql_copy import NOT_COPIED, Copy, ValueNotCopied, copy_of
@@ -82,16 +82,21 @@ class PostgresBulk:
             return [None] * len(rows)
         return Deferred(lambda: _returned(statement, answers, range(len(rows)) if arranged is None else arranged.place))
 
-    def write_alone(
-        self, connection: DriverConnection, ledger: Ledger, form: CompiledForm, rows: Sequence[Row]
-    ) -> None:
-        """Send rows of one form without RETURNING as a transaction of their own: by COPY where they are many."""
-        if self._is_copied(connection, ledger, form, rows):
-            return
-        with ledger.transaction(connection):
-            self.write(connection, form, rows)
+    @staticmethod
+    def checks_while_sending(form: CompiledForm, rows: int) -> bool:
+        return form.key is None and rows >= COPY_FROM_ROWS
 
-    def _is_copied(self, connection: DriverConnection, ledger: Ledger, form: CompiledForm, rows: Sequence[Row]) -> bool:
+    def write_alone(self, connection: DriverConnection, ledger: Ledger, rows: CoreRows) -> None:
+        """Send rows without RETURNING as a transaction of their own: by COPY where they are many."""
+        if self._is_copied(connection, ledger, rows):
+            return
+        if not rows.is_checked:
+            checked_columns(rows)
+        with ledger.transaction(connection):
+            self.write(connection, rows.form, rows.values)
+
+    def _is_copied(self, connection: DriverConnection, ledger: Ledger, core_rows: CoreRows) -> bool:
+        form, rows, _ = core_rows
         if len(rows) < (COPY_FROM_ROWS if form.key is None else STAGING_FROM_ROWS):
             return False
         if form not in self._copies:
@@ -102,7 +107,7 @@ class PostgresBulk:
             return False
         sent = rows if arranged is None else [rows[index] for index in arranged.order]
         try:
-            copy.send(connection, ledger, sent)
+            copy.send(connection, ledger, core_rows._replace(values=sent))
         except ValueNotCopied:
             return False
         except NOT_COPIED:

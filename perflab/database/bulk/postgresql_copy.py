@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, cast
@@ -10,8 +10,8 @@ from typing import Any, cast
 import psycopg
 from sqlalchemy import Enum
 
-from perflab.database.bulk.form import CompiledForm
-from perflab.database.bulk.keys import Row, columns_of
+from perflab.database.bulk.form import CompiledForm, CoreRows, checked_columns
+from perflab.database.bulk.keys import Row
 from perflab.database.bulk.parts import VALUE, InsertParts
 from perflab.database.bulk.postgresql_types import COPIED_TYPES, JSONB_VERSION, ElementType
 from perflab.database.copying import CopyStatement, copy_rows
@@ -26,8 +26,8 @@ NOT_COPIED = (
     psycopg.errors.ProtocolViolation,  # … to a longer one
 )
 """What an INSERT may do and a COPY may not."""
-AT_ONCE = 1_000
-"""Rows that are looked at together."""
+AT_ONCE = 300
+"""Rows that are looked at together: the server waits for the first of them."""
 _STAGING = "perflab_staging"
 
 
@@ -44,29 +44,31 @@ class Copy:
     """Of the bound value of each column."""
     elements: tuple[ElementType, ...]
 
-    def send(self, connection: DriverConnection, ledger: Ledger, rows: Sequence[Row]) -> None:
+    def send(self, connection: DriverConnection, ledger: Ledger, rows: CoreRows) -> None:
         """One transaction and one round trip. Values are looked at while the server is at work on those before.
 
         Raises:
             ValueNotCopied: a value cannot be sent so; nothing was written.
+            ValueRefused: one that nobody had looked at cannot be sent in any way; nor was anything.
         """
+        starts = range(0, len(rows.values), AT_ONCE)
         values = chain.from_iterable(
-            self._checked(rows[start : start + AT_ONCE]) for start in range(0, len(rows), AT_ONCE)
+            self._checked(rows._replace(values=rows.values[start : start + AT_ONCE])) for start in starts
         )
         first = next(values)  # most rows that cannot be sent are noticed here, before anything is
         with ledger.copying(connection) as note:
             connection.round_trips += 1
             copy_rows(cast("psycopg.Connection[Any]", connection), self.statement, chain([first], values), note)
 
-    def _checked(self, rows: Sequence[Row]) -> Iterable[Row]:
+    def _checked(self, rows: CoreRows) -> Iterable[Row]:
         """Some rows as they are sent."""
-        given = columns_of(rows)
+        given = checked_columns(rows)
         columns = [given[position] for position in self.positions]
         for element, column in zip(self.elements, columns, strict=True):
             if not element.takes(column):
                 raise ValueNotCopied
         if self.is_as_given:
-            return rows
+            return rows.values
         for at, element in enumerate(self.elements):
             if element.name == "jsonb":
                 columns[at] = [None if text is None else JSONB_VERSION + text for text in columns[at]]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from perflab.database.bulk.form import CompiledForm, rows_left_out
+from perflab.database.bulk.form import CompiledForm, CoreRows, rows_left_out
 from perflab.database.bulk.keys import Arranged, Row, arrange, in_key_order
 from perflab.database.bulk.parts import VALUE, InsertParts
 from perflab.database.ledger import Ledger
@@ -42,12 +42,14 @@ class SQLiteBulk:
         returned = _insert_returning(connection, form, parts, [rows[index] for index in arranged.order])
         return [returned[place] for place in arranged.place]
 
-    def write_alone(
-        self, connection: DriverConnection, ledger: Ledger, form: CompiledForm, rows: Sequence[Row]
-    ) -> None:
+    @staticmethod
+    def checks_while_sending(_form: CompiledForm, _rows: int) -> bool:
+        return False  # nobody else is at work meanwhile
+
+    def write_alone(self, connection: DriverConnection, ledger: Ledger, rows: CoreRows) -> None:
         """The same as a transaction of its own."""
         with ledger.transaction(connection):
-            self.write(connection, form, rows)
+            self.write(connection, rows.form, rows.values)
 
 
 def _execute_many(

@@ -89,7 +89,7 @@ def visit(engine: BenchEngine, write: str, form: Form, rows: int, seed: str) -> 
             prepared = operation.prepare_many(COLUMNS, batch)
             assert prepared is not None
             with database.writing_connection() as connection:
-                operation.write_alone(connection, database.ledger, *prepared)
+                operation.write_alone(connection, database.ledger, prepared)
 
         send(batches[0])
         start = time.perf_counter()
