@@ -32,7 +32,7 @@ class Huey:
 
         app = huey.SqliteHuey(filename=url.removeprefix("sqlite:///"), results=False)
 
-        @app.task(name="job")  # type: ignore[untyped-decorator]  # huey has no types
+        @app.task(name="job")
         def job(payload: Payload) -> None:
             if handle is not None and handle(payload):
                 ended.set()
