@@ -27,9 +27,14 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 EXPECTED = Path(__file__).parent / "expected"
 CHECKED = "nbval-check-output"
 TOUR, SWEEP, LATENCY = "01_first_look", "02_batch_size_and_flush_interval", "03_round_trips_and_latency"
-ADAPTIVE, WARMING, SCHEDULER = "04_adaptive_batching", "06_cache_warming", "07_scheduler"
+ADAPTIVE, QUEUE, WARMING, SCHEDULER = (
+    "04_adaptive_batching",
+    "05_queue_and_workers",
+    "06_cache_warming",
+    "07_scheduler",
+)
 FIXTURES = {TOUR: "tour", SWEEP: "sweep", LATENCY: "latency", ADAPTIVE: "adaptive", WARMING: "warming"}
-FIXTURES |= {SCHEDULER: "scheduler"}
+FIXTURES |= {SCHEDULER: "scheduler", QUEUE: "queue"}
 PLAN = standard_plan("smoke")
 FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
 
@@ -82,6 +87,13 @@ def adaptive(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with pytest.MonkeyPatch.context() as environment:
         environment.delenv(TRACES_VARIABLE, raising=False)
         return run_smoke(ADAPTIVE, tmp_path_factory.mktemp("adaptive"))
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory, postgres_server: EmbeddedServer) -> Run:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(URL_VARIABLE, postgres_server.url)
+        return run_smoke(QUEUE, tmp_path_factory.mktemp("queue"))
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +242,19 @@ def test_the_adaptive_notebook_compares_explains_and_says_which_traces_are_missi
     assert re.search(r"promise met under \d of 6 loads", adaptive.result.headline or "")
     assert (loads["writer_seconds_per_item"] > 0).all()
     assert "throughput over the best fixed" in (adaptive.result.headline or "")
+
+
+def test_the_queue_notebook_shows_what_was_measured(queue: Run) -> None:
+    assert queue.html.count('src="data:image/png') == 5
+    assert re.match(
+        r"one worker jobs [\d,.]+/s · deep queue \S+ times the claim, with 50,000 ready · held snapshot \S+ times",
+        queue.result.headline or "",
+    )
+    folder = queue.folder / f"{QUEUE}-postgresql-smoke"
+    calls = pd.read_csv(folder / "calls.csv")
+    assert (calls["round_trips_per_job"] * calls["batch_size"] == 1).all()  # a call is one round trip
+    assert pd.read_csv(folder / "depth.csv")["ready"].tolist() == [10_000, 50_000, 10_000]
+    assert len(pd.read_csv(folder / "snapshot.csv")) == 6
 
 
 def test_the_warming_notebook_has_all_rows_where_they_are_predicted(warming: Run) -> None:

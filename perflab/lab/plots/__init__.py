@@ -10,6 +10,10 @@ from perflab.lab.plots.frontier import throughput_latency_frontier
 from perflab.lab.plots.latency import latency_by_flush_interval
 from perflab.lab.plots.plot import Plot, export
 from perflab.lab.plots.prediction import prediction_error
+from perflab.lab.plots.queue_calls import queue_calls_by_batch_size
+from perflab.lab.plots.queue_depth import claim_time_by_depth
+from perflab.lab.plots.queue_drain import drain_rate_by_workers
+from perflab.lab.plots.queue_snapshot import claim_time_under_a_snapshot, size_under_a_snapshot
 from perflab.lab.plots.round_trips import round_trips_saved
 from perflab.lab.plots.round_trips_per_item import round_trips_per_item
 from perflab.lab.plots.sizing_change import sizes_through_a_change
@@ -24,10 +28,13 @@ __all__ = [
     "Plot",
     "adaptive_against_the_best",
     "best_batch_by_added_latency",
+    "claim_time_by_depth",
+    "claim_time_under_a_snapshot",
     "confirmation_ratios",
     "cost_of_warming",
     "cost_of_ways",
     "departures_by_hour",
+    "drain_rate_by_workers",
     "export",
     "first_reads",
     "flush_causes",
@@ -35,8 +42,10 @@ __all__ = [
     "latency_and_cost_by_load",
     "latency_by_flush_interval",
     "prediction_error",
+    "queue_calls_by_batch_size",
     "round_trips_per_item",
     "round_trips_saved",
+    "size_under_a_snapshot",
     "sizes_through_a_change",
     "throughput_by_added_latency",
     "throughput_by_batch_size",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from perflab.database.database import Database
 
@@ -18,9 +18,11 @@ class FreshDatabase:
         added_round_trip: Seconds that the proxy was measured to add; None without one.
         settle: Has the server write to disk what the set-up left to be written, so that no visit pays for it; does
             nothing where that is not allowed.
+        url: Of the database, for other processes. It may hold a password.
     """
 
     direct: Database
     measured: Database
     added_round_trip: float | None
     settle: Callable[[], None]
+    url: str = field(repr=False)

@@ -43,11 +43,11 @@ class PostgreSQLTarget:
         with self._schema.empty(), ExitStack() as stack:
             direct = stack.enter_context(Database.open(url, durability=self._durability))
             if added_latency is None:
-                yield FreshDatabase(direct, direct, None, self.settle)
+                yield FreshDatabase(direct, direct, None, self.settle, url)
                 return
             proxied, added = stack.enter_context(through_proxy(url, added_latency))
             measured = stack.enter_context(Database.open(proxied, durability=self._durability))
-            yield FreshDatabase(direct, measured, added, self.settle)
+            yield FreshDatabase(direct, measured, added, self.settle, proxied)
 
     def environment(self) -> Environment:
         rows = self._schema.execute(

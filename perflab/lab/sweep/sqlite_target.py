@@ -25,14 +25,14 @@ class SQLiteTarget:
         assert added_latency is None  # the plan has refused it
         with (
             TemporaryDirectory(prefix="perflab-sweep-") as folder,
-            Database.open(f"sqlite:///{Path(folder) / 'sweep.db'}", durability=self._durability) as database,
+            Database.open(url := f"sqlite:///{Path(folder) / 'sweep.db'}", durability=self._durability) as database,
         ):
 
             def settle() -> None:
                 with database.writing_connection() as connection:
                     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
-            yield FreshDatabase(database, database, None, settle)
+            yield FreshDatabase(database, database, None, settle, url)
 
     def environment(self) -> Environment:
         with self.fresh(None) as fresh, fresh.direct.writing_connection() as connection:
