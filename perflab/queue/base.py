@@ -36,6 +36,8 @@ class QueueBase:
     def __init__(self, db: Database, settings: QueueSettings) -> None:
         self.db = db
         self.name = settings.name
+        self.notify = settings.notify
+        """Whether idle workers are told of jobs that become ready."""
         self._engine = settings.engine
         self._settings = settings
         self._now = settings.now

@@ -39,6 +39,8 @@ class QueueCare(QueueBase):
         check_integer(attempts, "attempts", low=1, high=MOST_ATTEMPTS)
         with self._transaction("redrive") as connection:
             ids = self._engine.redrive(connection, self.name, limit, self._now(), attempts=attempts)
+            if self.notify:
+                self._engine.notify(connection, self.name)
         return len(ids)
 
     def dead_jobs(self, limit: int = 100, *, before: DeadJob | None = None) -> list[DeadJob]:

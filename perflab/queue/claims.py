@@ -49,6 +49,7 @@ class QueueClaims(QueueBase):
         with self._transaction("claim") as connection:
             now = self._now()
             holder = _holder(lease, now + duration, worker or None)
+            self._engine.promote(connection, self.name, limit, now, notify=self.notify)
             rows = self._engine.claim(connection, self.name, limit, now, holder=holder, ageing=self._settings.ageing)
         return self._claimed(rows, lease, now, duration, started)
 
@@ -152,6 +153,7 @@ class _MarkDoneAndClaim(QueueOperation[DoneItem, bool]):
         accepted = self._mark_done.apply(connection, rows)
         self.claimed_at = now = self._settings.now()
         settings = self._settings
+        self._engine.promote(connection, settings.name, self._limit, now, notify=settings.notify)
         self.rows = self._engine.claim(
             connection, settings.name, self._limit, now, holder=self._holder(now), ageing=settings.ageing
         )

@@ -76,6 +76,12 @@ class QueueEngine(Protocol):
     def notify(self, connection: DriverConnection, queue: str) -> None:
         """Tell listeners, once the transaction is committed, that there are jobs; nothing where none can listen."""
 
+    def promote(self, connection: DriverConnection, queue: str, limit: int, now: int, *, notify: bool) -> None:
+        """Make scheduled jobs ready whose time has come, before a claim of up to `limit`.
+
+        With `notify`, tell listeners if that leaves some for them.
+        """
+
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder, ageing: int | None
     ) -> Sequence[ClaimedRow]:

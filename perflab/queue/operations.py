@@ -197,7 +197,10 @@ class Retry(QueueOperation[tuple[int, int], bool]):
         return check_integer(job_id, "a job id"), check_integer(attempts, "attempts", low=1, high=MOST_ATTEMPTS)
 
     def apply(self, connection: DriverConnection, rows: Sequence[RetryRow]) -> Sequence[bool]:
-        return self._engine.retry(connection, self._settings.name, rows, self._settings.now())
+        revived = self._engine.retry(connection, self._settings.name, rows, self._settings.now())
+        if self._settings.notify:
+            self._engine.notify(connection, self._settings.name)
+        return revived
 
 
 class QueueOperations:

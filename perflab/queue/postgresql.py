@@ -67,10 +67,16 @@ class PostgresQueueEngine:
     def notify(self, connection: DriverConnection, queue: str) -> None:
         connection.execute(_SQL["notify"], {"channel": CHANNEL, "queue": queue})
 
+    def promote(self, connection: DriverConnection, queue: str, limit: int, now: int, *, notify: bool) -> None:
+        parameters = {"queue": queue, "now": now, "limit": PROMOTED_AT_ONCE}
+        if notify:
+            connection.execute(_SQL["promote_and_notify"], {**parameters, "claimed": limit, "channel": CHANNEL})
+        else:
+            connection.execute(_SQL["promote"], parameters)
+
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder, ageing: int | None
     ) -> Sequence[ClaimedRow]:
-        connection.execute(_SQL["promote"], {"queue": queue, "now": now, "limit": PROMOTED_AT_ONCE})
         parameters = {"queue": queue, "limit": limit, "now": now, **holder._asdict()}
         if ageing is None:
             cursor = connection.execute(_SQL["claim"], parameters)

@@ -203,6 +203,23 @@ WHERE id = ANY(ARRAY(
     FOR UPDATE SKIP LOCKED
 ))
 
+-- name: promote_and_notify
+-- The same, and workers are told if there are more than the claim takes that follows.
+WITH promoted AS (
+    UPDATE perflab_jobs
+    SET state = 'ready'
+    WHERE id = ANY(ARRAY(
+        SELECT id
+        FROM perflab_jobs
+        WHERE queue = %(queue)s::text AND state = 'scheduled' AND run_at <= %(now)s::int8
+        ORDER BY run_at
+        LIMIT %(limit)s::int8
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING id
+)
+SELECT pg_notify(%(channel)s::text, %(queue)s::text) WHERE (SELECT count(*) FROM promoted) > %(claimed)s::int8
+
 -- name: claim
 -- The partial index of ready jobs has this very order, so that nothing is sorted. RETURNING promises no order. Whether
 -- the queue is paused is asked once, before any job is read, and so is whether the lease of the worker still holds. That

@@ -70,8 +70,8 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, 
         backoff: how long a failed job waits.
         keep_done: move finished jobs, with their results, to where `done_jobs` and `find_done` read them, until
             `purge_done`. Otherwise they are deleted, which is faster.
-        notify: on PostgreSQL, wake idle workers: each bulk call or batch that makes jobs ready sends one NOTIFY, in its
-            own round trip.
+        notify: on PostgreSQL, wake idle workers: each bulk call or batch that makes jobs ready, `retry` and `redrive`
+            among them, sends one NOTIFY in its own round trip, and so does a claim that finds more due than it takes.
         max_depth: jobs that may wait here before `enqueue` and `bulk_enqueue` wait in turn, as `DepthLimit` says.
         ageing: seconds that one priority is worth, up to a year; None: more than any wait, so that low priorities may
             starve. With it, claims go by virtual deadline, run_at + priority · ageing: a job of priority p is overtaken

@@ -61,10 +61,12 @@ class SQLiteQueueEngine:
     def notify(self, connection: DriverConnection, queue: str) -> None:
         """Nothing: workers look."""
 
+    def promote(self, connection: DriverConnection, queue: str, limit: int, now: int, *, notify: bool) -> None:  # noqa: ARG002
+        connection.execute(_SQL["promote"], (queue, now, PROMOTED_AT_ONCE))
+
     def claim(
         self, connection: DriverConnection, queue: str, limit: int, now: int, *, holder: Holder, ageing: int | None
     ) -> list[ClaimedRow]:
-        connection.execute(_SQL["promote"], (queue, now, PROMOTED_AT_ONCE))
         parameters = (queue, limit, *holder, now)
         if ageing is None:
             cursor = connection.execute(_SQL["claim"], parameters)

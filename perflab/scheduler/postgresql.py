@@ -12,7 +12,7 @@ from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.database.statements import load_statements
-from perflab.queue.engine import Lease
+from perflab.queue.engine import CHANNEL, Lease
 from perflab.scheduler.cron_slots import CronSlots, KnownCrons
 from perflab.scheduler.engine import JOB_ATTEMPTS, IngestRow, StoredIngestState, StoredWatch, WatchRow
 from perflab.scheduler.ingest_fold import NetIngest, fold_ingest_rows
@@ -93,12 +93,13 @@ class PostgresSchedulerEngine:
                 "now": moment,
                 "limit": request.limit,
                 "attempts": JOB_ATTEMPTS,
+                "channel": CHANNEL if request.notify else None,
                 **request.backoff._asdict(),
                 **_cron_parameters(brought),
             }
             with connection.transaction():
                 answer = connection.execute(_SQL["tick"], given)
-            due, enqueued, skipped, backed_off, late, oldest_slot, limited, left_out = answer.fetchone()
+            due, enqueued, skipped, backed_off, late, oldest_slot, limited, left_out, _ = answer.fetchone()
             if not limited:  # else others of these expressions are due
                 self._crons.ticked(brought)
             self._crons.ask_for(left_out or ())

@@ -263,7 +263,7 @@ enqueued AS (
     ) AS wanted
     -- The key is what skips a watch whose last job is not finished. Who is finishing it just now is waited for.
     ON CONFLICT (queue, key) WHERE key IS NOT NULL AND state <> 'dead' DO NOTHING
-    RETURNING starts_with(key, 'watch:') AS was_free
+    RETURNING queue, starts_with(key, 'watch:') AS was_free
 ),
 advanced AS (
     UPDATE perflab_watches
@@ -310,6 +310,11 @@ SELECT
             WHERE NOT is_known
             GROUP BY cron, timezone
         ) AS left_out
+    ),
+    -- Workers of each queue that got jobs are told once, when this is committed.
+    (
+        SELECT count(pg_notify(%(channel)s::text, queue)::text)
+        FROM (SELECT DISTINCT queue FROM enqueued WHERE %(channel)s::text IS NOT NULL) AS woken
     )
 FROM due
 

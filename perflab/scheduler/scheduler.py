@@ -56,7 +56,8 @@ class Scheduler(Watchlist):
 
     Args:
         db: where the watches and the jobs are; `db.create_schema()` has run.
-        queue: a `PriorityQueue` of the same database, or its name, for the watches that name none.
+        queue: a `PriorityQueue` of the same database, or its name, for the watches that name none. On PostgreSQL a tick
+            wakes idle workers of the queues that it puts jobs in, unless this one has `notify=False`.
         failure_backoff: a watch whose ingests failed n times in a row brings no job until min(cap, base · 2^(n - 1))
             seconds after the last failure; without jitter, for the slots are where they are. None: its failures are
             only counted.
@@ -79,6 +80,7 @@ class Scheduler(Watchlist):
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         super().__init__(db, _queue_name(db, queue), now)
+        self._notify = not isinstance(queue, PriorityQueue) or queue.notify
         self._failure_backoff = FailureBackoff.of(failure_backoff or NO_BACKOFF)
         self._rng = rng or Random()
         self._stopwatch = stopwatch
@@ -108,7 +110,9 @@ class Scheduler(Watchlist):
         started = self._stopwatch()
         try:
             ticked = self._engine.tick(
-                self.db, lambda: self._now() if moment is None else moment, TickRequest(limit, self._failure_backoff)
+                self.db,
+                lambda: self._now() if moment is None else moment,
+                TickRequest(limit, self._failure_backoff, self._notify),
             )
         except Exception as error:
             failure = as_perflab_error(error, "a tick")

@@ -31,6 +31,8 @@ class TickRequest:
     limit: int
     """At most so many watches."""
     backoff: FailureBackoff
+    notify: bool = True
+    """Workers of the queues that get jobs, where the engine can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,8 @@ from perflab.queue.arrivals import Arrivals
 from perflab.queue.job import NewJob
 from perflab.queue.queue import PriorityQueue, utc_now
 from perflab.queue.worker import Worker, WorkerReport
+from perflab.scheduler.scheduler import Scheduler
+from perflab.scheduler.watch import Watch
 from tests.engines import on_sqlite
 from tests.processes import A_MINUTE, wait_for
 
@@ -78,6 +81,55 @@ def test_others_and_the_future_are_not_heard_nor_is_what_was_rolled_back(databas
         queue.enqueue("the end")
         assert heard.acquire(timeout=A_MINUTE)
     assert heard_in_all(heard) == 1, "that it ends"
+
+
+@pytest.mark.parametrize("notify", [True, False])
+def test_whatever_makes_jobs_ready_is_heard_once_and_costs_no_round_trip(database: Database, *, notify: bool) -> None:
+    clock = SimpleNamespace(now=utc_now())
+    queue: Queue = PriorityQueue(database, notify=notify, now=lambda: clock.now)
+    scheduler = Scheduler(database, queue, now=lambda: clock.now)
+    scheduler.add_watches_bulk(Watch(f"w{number}", interval=60) for number in range(5))
+    die = [NewJob(number, max_attempts=1) for number in range(4)]
+    PriorityQueue(database, notify=False).bulk_enqueue(die)
+    queue.mark_error_bulk((job, "no") for job in queue.claim())
+    (first, *_), in_a_minute = queue.dead_jobs(), clock.now + timedelta(minutes=1)
+    queue.bulk_enqueue(NewJob(number, run_at=in_a_minute) for number in range(3))
+
+    def promote() -> None:
+        clock.now = in_a_minute
+        assert len(queue.claim(1)) == 1
+
+    with listening(queue) as heard:
+        for act in (lambda: queue.retry([first.id]), queue.redrive, promote, scheduler.tick):
+            with database.counting() as count:
+                act()
+            assert count.round_trips == 1
+            if notify:
+                assert heard.acquire(timeout=A_MINUTE)
+        PriorityQueue(database, notify=False).claim(100)
+    assert heard_in_all(heard) == 1, "that it ends"
+
+
+def test_a_claim_that_takes_all_that_is_due_tells_nobody(queue: Queue) -> None:
+    later: Queue = PriorityQueue(queue.db, now=lambda: utc_now() + timedelta(hours=1))
+    queue.bulk_enqueue(NewJob(number, run_at=utc_now() + timedelta(minutes=1)) for number in range(3))
+    with listening(queue) as heard:
+        assert len(later.claim(3)) == 3
+    assert heard_in_all(heard) == 1, "that it ends"
+
+
+def test_a_tick_is_heard_by_each_queue_that_it_puts_jobs_in(database: Database, queue: Queue) -> None:
+    other: Queue = PriorityQueue(database, "other")
+    idle: Queue = PriorityQueue(database, "idle")
+    scheduler = Scheduler(database, queue.name)
+    scheduler.add_watches_bulk(
+        Watch(f"w{number}", interval=60, queue=(None, "other")[number % 2]) for number in range(8)
+    )
+    with listening(queue) as heard, listening(other) as heard_there, listening(idle) as heard_nothing:
+        assert scheduler.tick().enqueued == 8
+        assert heard.acquire(timeout=A_MINUTE)
+        assert heard_there.acquire(timeout=A_MINUTE)
+    assert [heard_in_all(one) for one in (heard, heard_there, heard_nothing)] == [1, 1, 1], "that it ends"
 
 
 @pytest.mark.parametrize("notify", [True, False])

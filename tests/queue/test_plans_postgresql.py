@@ -21,6 +21,8 @@ PARAMETERS = {
     "queue": "q",
     "now": 9,
     "limit": 9,
+    "claimed": 10,
+    "channel": "perflab_jobs",
     "base": 1.0,
     "cap": 9.0,
     "phase": 0.5,
@@ -50,6 +52,7 @@ EXPECTED: dict[str, tuple[str, str]] = {
     "enqueue_with_keys": ("perflab_jobs_key", "((queue = 'q'::text) AND (key = new.key))"),
     "free_keys": ("perflab_jobs_key", "((queue = 'q'::text) AND (key = given.key))"),
     "promote": ("perflab_jobs_scheduled", "((queue = 'q'::text) AND (run_at <= '9'::bigint))"),
+    "promote_and_notify": ("perflab_jobs_scheduled", "((queue = 'q'::text) AND (run_at <= '9'::bigint))"),
     "claim": ("perflab_jobs_ready", "(queue = 'q'::text)"),
     "claim_aged": ("perflab_jobs_ready", "((queue = 'q'::text) AND (priority = levels_1.priority))"),
     "lock": BY_ID,
@@ -86,12 +89,21 @@ OF_FINISHED_JOBS = {
 SMALL_TABLES = {"perflab_queues", "perflab_workers"}
 INDEXES_OF_SMALL_TABLES = {"perflab_queues_pkey", "perflab_workers_pkey"}
 WITHOUT_JOBS = {
-    *("enqueue", "enqueue_or_raise", "enqueue_replacing", "pause", "resume", "paused_at", "counts"),
+    *("enqueue", "enqueue_or_raise", "enqueue_replacing", "pause", "resume", "paused_at", "counts", "notify"),
     *OF_FINISHED_JOBS,
     *("open_lease", "renew_lease", "close_lease", "give_up_workers"),
 }
 """Statements that only insert jobs, count them all, or do not read them."""
-IN_INDEX_ORDER = ("count_waiting", "promote", "claim", "redrive", "dead_jobs", "rescue_expired", "purge")
+IN_INDEX_ORDER = (
+    "count_waiting",
+    "promote",
+    "promote_and_notify",
+    "claim",
+    "redrive",
+    "dead_jobs",
+    "rescue_expired",
+    "purge",
+)
 
 
 @pytest.fixture(scope="module")

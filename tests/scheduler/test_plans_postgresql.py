@@ -40,6 +40,7 @@ STATES = {
 }
 TICK = {
     "attempts": 5,
+    "channel": "perflab_jobs",
     "base": 1,
     "cap": 1,
     "doublings": 1,
