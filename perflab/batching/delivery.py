@@ -29,7 +29,7 @@ from perflab.batching.unit_write import UnitWrite
 from perflab.database.database import Database
 from perflab.database.failures import classify
 from perflab.database.load import KeyedRead
-from perflab.database.operation import Operation
+from perflab.database.operation import Operation, prepare_all
 from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, OutcomeUnknown
 
@@ -200,16 +200,19 @@ class Delivery:
         return results
 
     def _prepare(self, entries: Sequence[SubmissionEntry], written: Written) -> Sequence[SubmissionEntry]:
-        prepared: list[SubmissionEntry] = []
+        """Give the entries their rows, and return those that have one."""
+        by_operation: dict[int, list[SubmissionEntry]] = {}
         for entry in entries:
-            operation, item, _future = entry.item
+            by_operation.setdefault(id(entry.item.operation), []).append(entry)
+        refused: set[int] = set()
+        for own in by_operation.values():
             try:
-                entry.row = operation.prepare(item)
-            except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
-                written.failed.append((entry, typed_error(error, entry)))
-            else:
-                prepared.append(entry)
-        return prepared
+                rows = prepare_all(own[0].item.operation, [entry.item.item for entry in own])
+                for entry, row in zip(own, rows, strict=True):
+                    entry.row = row
+            except Exception:  # noqa: BLE001  # whose it is, each by itself tells
+                refused.update(_prepare_singly(own, written))
+        return [entry for entry in entries if entry.number not in refused] if refused else entries
 
     def _attempt(self, part: Sequence[SubmissionEntry], tally: Attempts) -> list[Any]:
         """Write one part in one transaction."""
@@ -280,6 +283,16 @@ class Delivery:
                 )
                 expired.__cause__ = error
                 written.failed.append((entry, expired))
+
+
+def _prepare_singly(entries: Sequence[SubmissionEntry], written: Written) -> Iterator[int]:
+    """Give those a row that can have one; yields the numbers of the others, which have failed."""
+    for entry in entries:
+        try:
+            entry.row = entry.item.operation.prepare(entry.item.item)
+        except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
+            written.failed.append((entry, typed_error(error, entry)))
+            yield entry.number
 
 
 _count = attrgetter("count")
