@@ -286,7 +286,7 @@ class RequestBatcher(SubmitsUnits):
             still_in_flight = self._accumulator.pending
             self._writer.gave_up = True
             self._work.notify()
-        abandoned = abandon(entry for entry in waiting if entry.attempts or start_future(entry.item.future))
+        abandoned = abandon(entry for entry in waiting if entry.attempts or start_future(entry.future))
         if drained and self._flusher is not None:
             self._flusher.join()
         with self._lock:
