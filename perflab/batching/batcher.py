@@ -304,7 +304,8 @@ class RequestBatcher(SubmitsUnits):
     def metrics(self) -> BatchingMetrics:
         """What the batcher did so far."""
         with self._lock:
-            return self._tally.metrics(self._accumulator.pending)
+            tally, pending = self._tally.copy(), self._accumulator.pending
+        return tally.metrics(pending)
 
     def explain(self) -> BatcherExplanation:
         """Why the last batches left, and why batches have the size and the wait that they have now."""
