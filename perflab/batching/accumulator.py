@@ -168,9 +168,7 @@ class Accumulator(Generic[E]):
         number = self._next_number
         self._next_number = number + count
         self.quiet_adds = 0
-        entry.arrived = now
-        entry.number = number
-        entry.size = size
+        entry.arrived, entry.number, entry.size = now, number, size
         entry.lane = self.lanes.usual if lane is None else lane
         if count == 1:
             self._lines.append(entry)
@@ -217,9 +215,7 @@ class Accumulator(Generic[E]):
             raise self.closed()
         lane = self.lanes.usual
         for number, entry in enumerate(entries, self._next_number):
-            entry.arrived = now
-            entry.number = number
-            entry.lane = lane
+            entry.arrived, entry.number, entry.lane = now, number, lane
         self.quiet_adds = 0
         self._next_number += len(entries)
         self._lines.extend(entries)
