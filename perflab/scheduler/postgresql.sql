@@ -2,6 +2,9 @@
 -- on watches takes them in the order of their names, so that no two ever wait for each other: arrays come sorted, or the
 -- statement sorts. A LATERAL look-up keeps the order of an array, and reads by index however large table and batch are.
 --
+-- Where LIMIT stands twice, the second time as `(SELECT …)`, it is to have an index read in its order, whatever the
+-- statistics say (perflab/queue/postgresql.sql tells why).
+--
 -- `/* ledger: … */` names the columns of the part `answer` that the ledger keeps (perflab/database/ledger.py).
 
 -- name: add_watches
@@ -216,9 +219,10 @@ WITH due AS MATERIALIZED (
         FROM perflab_watches
         WHERE enabled AND next_due_at <= %(now)s::int8
         ORDER BY next_due_at
-        LIMIT %(limit)s::int8
+        LIMIT (SELECT %(limit)s::int8)
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS held
+    LIMIT %(limit)s::int8
 ),
 enqueued AS (
     INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, key, payload, payload_zstd, enqueued_at)
@@ -299,8 +303,15 @@ SELECT
     count(*) FILTER (WHERE is_known AND slot > next_due_at),
     min(next_due_at) FILTER (WHERE is_known),
     CASE WHEN count(*) = %(limit)s::int8 THEN EXISTS (
-        SELECT FROM perflab_watches WHERE enabled AND next_due_at <= %(now)s::int8
-        ORDER BY next_due_at OFFSET %(limit)s::int8 LIMIT 1
+        SELECT
+        FROM (
+            SELECT
+            FROM perflab_watches
+            WHERE enabled AND next_due_at <= %(now)s::int8
+            ORDER BY next_due_at
+            LIMIT (SELECT %(limit)s::int8 + 1)
+        ) AS all_due
+        OFFSET %(limit)s::int8
     ) ELSE false END,
     (
         SELECT json_agg(json_build_array(cron, timezone, catch_up))
@@ -335,8 +346,13 @@ ORDER BY name COLLATE "C"
 -- name: due_soon
 SELECT id, name, queue, priority, "interval", cron, timezone, next_due_at, enabled, overlap, catch_up,
     payload::text, payload_zstd
-FROM perflab_watches
-WHERE enabled AND next_due_at <= %(until)s::int8
+FROM (
+    SELECT *
+    FROM perflab_watches
+    WHERE enabled AND next_due_at <= %(until)s::int8
+    ORDER BY next_due_at
+    LIMIT (SELECT %(limit)s::int8)
+) AS soon
 ORDER BY next_due_at
 LIMIT %(limit)s::int8
 

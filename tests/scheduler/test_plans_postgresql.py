@@ -63,13 +63,26 @@ SORTS_ITS_BATCH = {"add_watches", "update_ingest_states", "hold_jobs", "hold_all
 SORTS_FEW = {"tick"}  # the slots that one watch catches up, and expressions
 
 
-@pytest.fixture(scope="module", params=["before ANALYZE", "after ANALYZE", "after ANALYZE when all were due"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "before ANALYZE",
+        "after ANALYZE",
+        "after ANALYZE when all were due",
+        "after ANALYZE when nearly all were paused",
+    ],
+)
 def large(request: pytest.FixtureRequest, postgres_databases: PostgresDatabases) -> Iterator[Database]:
     with postgres_databases.new() as url, Database.open(url) as database:
         with database.driver_transaction() as connection:
             for table in ("perflab_watches", "perflab_ingest_states", "perflab_jobs"):
                 connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
         scheduler = Scheduler(database, "ingest")
+        if request.param == "after ANALYZE when nearly all were paused":
+            scheduler.add_watches_bulk(Watch(f"watch-{n}", 1_000.0 + n, enabled=n % 500 == 0) for n in range(20_000))
+            with database.driver_transaction() as connection:
+                connection.execute("ANALYZE")
+                connection.execute("TRUNCATE perflab_watches CASCADE")
         scheduler.add_watches_bulk(Watch(f"watch-{n}", 1_000.0 + n, enabled=n % 10 > 0) for n in range(20_000))
         scheduler.update_ingest_states_bulk(IngestState(f"watch-{n}") for n in range(20_000))
         if request.param == "after ANALYZE when all were due":
