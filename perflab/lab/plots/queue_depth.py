@@ -52,24 +52,25 @@ def claim_time_by_depth(findings: QueueFindings) -> Plot:
         axes.grid(visible=False, axis="y")
     left.set_yticks(rows, [str(depth) for depth in depths])
     left.set_ylim(-0.5, len(depths) - 0.3)
-    return Plot(figure, title, _reading(findings, data.iloc[0], ratios), data)
+    return Plot(figure, title, _reading(findings, ratios), data)
 
 
 def _title(deepest: Depth, smallest: Depth, ratio: Ratio) -> str:
     match verdict(ratio):
-        case Verdict.HIGHER:
-            said = f"{times(ratio.value)} times as long as"
-        case Verdict.LOWER:
+        case Verdict.HIGHER | Verdict.LOWER:
             said = f"{times(ratio.value)} times as long as"
         case _:
             said = "no clearly longer time than"
     return f"With {deepest.ready:,} jobs ready, a claim takes {said} with {smallest.ready:,}"
 
 
-def _reading(findings: QueueFindings, smallest: object, ratios: list[Ratio]) -> str:
-    cost = format_seconds_interval(*(smallest[f"claim_seconds{bound}"] for bound in ("", "_low", "_high")))  # type: ignore[index]
+def _reading(findings: QueueFindings, ratios: list[Ratio]) -> str:
+    smallest = findings.claim_costs.iloc[0]
+    cost = format_seconds_interval(
+        smallest["claim_seconds"], smallest["claim_seconds_low"], smallest["claim_seconds_high"]
+    )
     parts = [f"A claim of {CLAIM_LIMIT} jobs takes {cost} with {findings.plan.depths[0]}"]
     for depth, ratio in list(zip(findings.plan.depths, ratios, strict=True))[1:]:
         parts.append(f"{times_interval(ratio.value, ratio.low, ratio.high)} times that with {depth}")
     unseen = max(ratio.largest_unseen for ratio in ratios[1:])
-    return f"{', '.join(parts)}. A difference of up to {format_percent(unseen)} could have gone unseen in one of them."
+    return f"{', '.join(parts)}. Differences of up to {format_percent(unseen)} are not ruled out."

@@ -97,6 +97,8 @@ class QueuePlan:
             values = getattr(self, name)
             if not values or list(values) != sorted(set(values)) or values[0] != first:
                 raise InvalidInput(f"{name} are {values}: give numbers that rise from {first:,}, each once")
+        if len(self.ready) < 2:
+            raise InvalidInput(f"ready is {self.ready}: add a deeper queue, to be compared with the smallest one")
         if self.ready[-1] > MOST_READY:
             raise InvalidInput(f"{self.ready[-1]:,} ready jobs are too many: {MOST_READY:,} at the most")
         if self.claims * CLAIM_LIMIT * PRIORITIES > SMALLEST_DEPTH:
@@ -185,14 +187,14 @@ def queue_plan(
     Args:
         profile: smoke stops at 50,000 ready jobs, and quick at a million.
         engine: sqlite or postgresql.
-        most_ready: jobs in the deepest queue, up to 10,000,000.
+        most_ready: jobs in the deepest queue, 20,000 to 10,000,000.
         durability: of commits.
         seed: of the order of the visits.
 
     Raises:
         InvalidInput: a value is out of its range.
     """
-    check_integer(most_ready, "most_ready", low=SMALLEST_DEPTH, high=MOST_READY)
+    check_integer(most_ready, "most_ready", low=2 * SMALLEST_DEPTH, high=MOST_READY)
     deepest = min(most_ready, _DEEPEST[profile])
     ready = tuple(sorted({SMALLEST_DEPTH, min(1_000_000, deepest), deepest}))
     return _PLANS[profile](
