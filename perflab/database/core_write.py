@@ -14,7 +14,7 @@ from sqlalchemy.sql.visitors import iterate
 
 from perflab.database.bulk.compilation import CoreStatement, compile_form, name_of, name_of_table
 from perflab.database.bulk.form import CompiledForm, CoreRows, bulk_forms
-from perflab.database.bulk.keys import columns_of
+from perflab.database.columns import columns_of
 from perflab.database.ledger import Ledger
 from perflab.database.load import KeyedRead, Load
 from perflab.database.operation import Deferred, DriverConnection, Operation

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from perflab.database.binary_arrays import BytesArray, IntegerArray, TextArray
+from perflab.database.columns import columns_of
 from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
@@ -106,7 +107,7 @@ class PostgresQueueEngine:
 
     def mark_error(self, connection: DriverConnection, rows: Sequence[ErrorRow], now: int) -> Sequence[bool]:
         first = {row[:2]: row for row in reversed(rows)}
-        ids, attempts, delays, errors = zip(*first.values(), strict=True)
+        ids, attempts, delays, errors = columns_of(list(first.values()))
         cursor = connection.execute(
             _SQL["mark_error"],
             {
@@ -270,7 +271,7 @@ class PostgresQueueEngine:
 
 
 def _columns(rows: Sequence[EnqueueRow], now: int) -> dict[str, TextArray | IntegerArray | BytesArray]:
-    payloads, priorities, max_attempts, run_at, keys = zip(*rows, strict=True)
+    payloads, priorities, max_attempts, run_at, keys = columns_of(rows)
     texts, frames = split_column(payloads)
     return {
         "payloads": TextArray(texts),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from perflab.database.columns import columns_of
 from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
@@ -206,7 +207,7 @@ def _insert(connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow]
 
 
 def _columns(rows: Sequence[EnqueueRow], now: int) -> tuple[Sequence[Any], ...]:
-    payloads, priorities, max_attempts, run_at, keys = zip(*rows, strict=True)
+    payloads, priorities, max_attempts, run_at, keys = columns_of(rows)
     moments = [now if moment is None else moment for moment in run_at]
     states = ["ready" if moment <= now else "scheduled" for moment in moments]
     texts, frames = split_column(payloads)

@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from perflab.database.binary_arrays import BytesArray, IntegerArray, TextArray, once_if_shared
+from perflab.database.columns import columns_of
 from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import Deferred, DriverConnection
@@ -126,7 +127,7 @@ class PostgresSchedulerEngine:
 
 
 def _watch_columns(rows: Sequence[WatchRow]) -> dict[str, Any]:
-    names, queues, priorities, intervals, crons, timezones, first_slots, enabled, *others = zip(*rows, strict=True)
+    names, queues, priorities, intervals, crons, timezones, first_slots, enabled, *others = columns_of(rows)
     overlaps, catch_ups, payloads = others
     texts, frames = split_column(payloads)
     return {
@@ -146,7 +147,7 @@ def _watch_columns(rows: Sequence[WatchRow]) -> dict[str, Any]:
 
 
 def _ingest_columns(rows: Sequence[NetIngest]) -> dict[str, Any]:
-    names, cursors, etags, last_successes, last_errors, failures = zip(*rows, strict=True)
+    names, cursors, etags, last_successes, last_errors, failures = columns_of(rows)
     return {
         "names": TextArray(names),
         "cursors": TextArray(cursors),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from perflab.database.columns import columns_of
 from perflab.database.compression import split_column
 from perflab.database.database import Database
 from perflab.database.operation import DriverConnection
@@ -47,7 +48,7 @@ class SQLiteSchedulerEngine:
     def add_watches(self, connection: DriverConnection, rows: Sequence[WatchRow], now: int) -> list[int]:
         last_of_name = {row[0]: row for row in rows}
         before = _largest_id(connection)
-        write_rows(connection, _SQL["add_watches"], (), _watch_columns(last_of_name.values(), now))
+        write_rows(connection, _SQL["add_watches"], (), _watch_columns(list(last_of_name.values()), now))
         new = _largest_id(connection) - before
         if new == len(rows):
             # All are new. Each took the largest id plus one, under the write lock and in their order.
@@ -68,7 +69,7 @@ class SQLiteSchedulerEngine:
         )
         first = [row for row in rows if has_state.get(row[0]) == 0]
         if first:
-            write_rows(connection, _SQL["insert_ingest_states"], (now,), [*zip(*first, strict=True)])
+            write_rows(connection, _SQL["insert_ingest_states"], (now,), columns_of(first))
         return [row[0] in has_state for row in rows]
 
     def remove_watches(self, connection: DriverConnection, names: Sequence[str]) -> list[bool]:
@@ -147,8 +148,8 @@ def _slots_of_crons(due_crons: Iterable[tuple[str, str, int]], now: int) -> str:
     return json.dumps([[*slots.expression, slots.next_slot, slots.recent] for slots in known])
 
 
-def _watch_columns(rows: Iterable[WatchRow], now: int) -> list[Sequence[Any]]:
-    columns: list[Sequence[Any]] = [*zip(*rows, strict=True)]
+def _watch_columns(rows: Sequence[WatchRow], now: int) -> list[Sequence[Any]]:
+    columns: list[Sequence[Any]] = [*columns_of(rows)]
     columns[FIRST_SLOT] = [slot or now for slot in columns[FIRST_SLOT]]
     texts, frames = split_column(columns.pop())
     return [*columns, texts, frames or [None] * len(texts)]

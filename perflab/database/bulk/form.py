@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.types import NullType, TypeEngine
 
-from perflab.database.bulk.keys import columns_of
 from perflab.database.bulk.parts import Key, Parts
+from perflab.database.columns import columns_of
 from perflab.database.ledger import Ledger
 from perflab.database.operation import DriverConnection
 from perflab.database.values import storable_column

@@ -16,18 +16,6 @@ from perflab.database.bulk.parts import Duplicates, Key
 Row = tuple[Any, ...]
 
 
-def columns_of(rows: Sequence[Row]) -> list[list[Any]]:
-    """Rows by columns. `zip(*rows)` would make an iterator for each row, which sets the garbage collector to work.
-
-    Raises:
-        ValueError: rows of several lengths.
-    """
-    lengths = set(map(len, rows))
-    if len(lengths) > 1:
-        raise ValueError(f"rows have {min(lengths)} to {max(lengths)} values")
-    return [list(map(itemgetter(at), rows)) for at in range(max(lengths, default=0))]
-
-
 @dataclass(frozen=True, slots=True)
 class Arranged:
     """Which rows to send, in which order, and which of them stands for each row of the batch."""

@@ -16,10 +16,11 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from perflab.database.array_dumpers import encode_array
 from perflab.database.binary_arrays import EncodedArray
 from perflab.database.bulk.form import CompiledForm, CoreRows, checked_columns, rows_left_out
-from perflab.database.bulk.keys import Arranged, Row, arrange, columns_of, in_key_order
+from perflab.database.bulk.keys import Arranged, Row, arrange, in_key_order
 from perflab.database.bulk.parts import VALUE, ChangeParts, InsertParts, split_outside
 from perflab.database.bulk.postgresql_copy import NOT_COPIED, Copy, ValueNotCopied, copy_of
 from perflab.database.bulk.postgresql_types import ElementType, element_type
+from perflab.database.columns import columns_of
 from perflab.database.ledger import Ledger
 from perflab.database.operation import Deferred, DriverConnection
 from perflab.errors import StatementError
