@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Generic
 
 from perflab.batching.deadlines import Deadlines, FlushTime
 from perflab.batching.departures import RECENT_DEPARTURES, BatcherExplanation, Departure
@@ -24,22 +24,21 @@ from perflab.batching.lanes import Lanes
 from perflab.batching.limits import Limits
 from perflab.batching.sizing.fixed import FixedPolicy
 from perflab.batching.sizing.policy import Demand, Lesson, Observation, SizingPolicy, Target
-from perflab.batching.waiting_lines import Entry, UnitEntry, WaitingLines
+from perflab.batching.waiting_lines import E, WaitingLines
 from perflab.errors import LifecycleError
 from perflab.events import Cause, FlushCompleted
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 _by_number = attrgetter("number")
+_attempts = attrgetter("attempts")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch(Generic[T]):
+class Batch(Generic[E]):
     """Items that leave together, oldest first."""
 
-    entries: Sequence[Entry[T]]
+    entries: Sequence[E]
     items: int
     """In them: a unit counts as all of its own."""
     bytes: int
@@ -54,7 +53,7 @@ class Batch(Generic[T]):
     """1 if no item of it was tried before."""
 
 
-class Accumulator(Generic[T]):
+class Accumulator(Generic[E]):
     """Collects items until a batch is due. Not safe to share between threads: its shell holds the lock.
 
     Args:
@@ -76,9 +75,9 @@ class Accumulator(Generic[T]):
         self._sizing = sizing or FixedPolicy(limits)
         self._target = self._bounded(self._sizing.target(Demand(0.0, 0, 0)))
         bytes_per_place = None if limits.batch_bytes is None else limits.batch_bytes / limits.batch_size
-        self._lines: WaitingLines[T] = WaitingLines(self.lanes, limits.batch_size, bytes_per_place)
+        self._lines: WaitingLines[E] = WaitingLines(self.lanes, limits.batch_size, bytes_per_place)
         self._measures_bytes = limits.measures_bytes
-        self._in_flight: list[Batch[T]] = []
+        self._in_flight: list[Batch[E]] = []
         self._in_flight_items = 0
         self._in_flight_bytes = 0
         self._next_number = 0
@@ -90,7 +89,7 @@ class Accumulator(Generic[T]):
         self._random = random
         self._interval = self._draw_interval()
         self._flush_time = FlushTime()
-        self._deadlines = Deadlines[T]()
+        self._deadlines = Deadlines[E]()
         self._departures: deque[Departure] = deque(maxlen=RECENT_DEPARTURES)
 
     # -- what is there -------------------------------------------------------------------------------------------------
@@ -149,12 +148,12 @@ class Accumulator(Generic[T]):
     # -- items come ----------------------------------------------------------------------------------------------------
 
     def add(
-        self, item: T, now: float, size: int = 0, lane: int | None = None, deadline: float = inf, *, count: int = 1
+        self, entry: E, now: float, size: int = 0, lane: int | None = None, deadline: float = inf, *, count: int = 1
     ) -> None:
         """Accept one item. Whether there is `room_in` its lane, and time, is the shell's question to ask.
 
         Args:
-            item: whatever the shell means by it.
+            entry: new; what is said of it here is noted there.
             now: on the clock of all calls.
             size: its bytes, where they are measured.
             lane: its number; None: the usual one.
@@ -169,11 +168,13 @@ class Accumulator(Generic[T]):
         number = self._next_number
         self._next_number = number + count
         self.quiet_adds = 0
-        lane = self.lanes.usual if lane is None else lane
+        entry.arrived, entry.number, entry.size = now, number, size
+        entry.lane = self.lanes.usual if lane is None else lane
         if count == 1:
-            self._lines.append(entry := Entry(item, size, now, number, lane))
+            self._lines.append(entry)
         else:
-            self._lines.append_unit(entry := UnitEntry(item, size, now, number, lane, count))
+            entry.count = count
+            self._lines.append_unit(entry)
         if deadline < inf:
             entry.deadline = deadline
             self._deadlines.add(entry, self._flush_time.of(self._target.items))
@@ -195,23 +196,26 @@ class Accumulator(Generic[T]):
             quiet = min(quiet, (1 << waiting.bit_length()) - waiting - 1)
         self.quiet_adds = max(0, quiet)
 
-    def add_quietly(self, item: T, now: float) -> None:
+    def add_quietly(self, entry: E, now: float) -> None:
         """`add` one of the usual lane, while there are `quiet_adds`."""
         self.quiet_adds -= 1
-        number = self._next_number
+        entry.arrived = now
+        entry.number = number = self._next_number
+        entry.lane = self.lanes.usual
         self._next_number = number + 1
-        self._lines.append(Entry(item, 0, now, number, self.lanes.usual))
+        self._lines.append(entry)
 
-    def add_many(self, items: Iterable[T], now: float) -> None:
+    def add_many(self, entries: Sequence[E], now: float) -> None:
         """`add` each of them to the usual lane.
 
         Raises:
             LifecycleError: after `close`.
         """
-        lane = self.lanes.usual
-        entries = [Entry(item, 0, now, number, lane) for number, item in enumerate(items, self._next_number)]
         if entries and self._closing:
             raise self.closed()
+        lane = self.lanes.usual
+        for number, entry in enumerate(entries, self._next_number):
+            entry.arrived, entry.number, entry.lane = now, number, lane
         self.quiet_adds = 0
         self._next_number += len(entries)
         self._lines.extend(entries)
@@ -304,7 +308,7 @@ class Accumulator(Generic[T]):
         jitter = self.limits.flush_jitter
         return self.limits.flush_interval * (1.0 - jitter * self._random() if jitter else 1.0)
 
-    def take(self, now: float) -> Batch[T] | None:
+    def take(self, now: float) -> Batch[E] | None:
         """The batch that is due, which is then in flight until `settle`; None if none is."""
         cause = self.due(now)
         if cause is None:
@@ -324,7 +328,7 @@ class Accumulator(Generic[T]):
             cause=cause,
             left=now,
             waited=max(0.0, now - entries[0].arrived),
-            attempt=max(entry.attempts for entry in entries),
+            attempt=max(map(_attempts, entries)),
         )
         self._in_flight.append(batch)
         self._in_flight_items += items
@@ -333,7 +337,7 @@ class Accumulator(Generic[T]):
         self._departures.append(Departure(cause, items, batch.capacity, batch.bytes, batch.waited, now, batch.attempt))
         return batch
 
-    def settle(self, batch: Batch[T], undecided: Iterable[Entry[T]] = (), resume_at: float = -inf) -> None:
+    def settle(self, batch: Batch[E], undecided: Iterable[E] = (), resume_at: float = -inf) -> None:
         """A batch has ended.
 
         Args:
@@ -348,7 +352,7 @@ class Accumulator(Generic[T]):
             self._resume_at = max(self._resume_at, resume_at)
             self._lines.put_back(returned)
 
-    def learn(self, batch: Batch[T], flush: FlushCompleted | None, now: float) -> None:
+    def learn(self, batch: Batch[E], flush: FlushCompleted | None, now: float) -> None:
         """A batch has ended and is settled: learn from it, and have the sizing policy choose the next target.
 
         Args:
@@ -387,7 +391,7 @@ class Accumulator(Generic[T]):
         """Why the last batches left, and why the target is what it is."""
         return BatcherExplanation(tuple(self._departures), self._sizing.explain())
 
-    def abandon(self) -> list[Entry[T]]:
+    def abandon(self) -> list[E]:
         """Take out everything that waits, to be reported as not delivered."""
         self._deadlines.clear()
         return self._lines.clear()

@@ -286,7 +286,7 @@ class RequestBatcher(SubmitsUnits):
             still_in_flight = self._accumulator.pending
             self._writer.gave_up = True
             self._work.notify()
-        abandoned = abandon(entry for entry in waiting if entry.attempts or start_future(entry.item.future))
+        abandoned = abandon(entry for entry in waiting if entry.attempts or start_future(entry.future))
         if drained and self._flusher is not None:
             self._flusher.join()
         with self._lock:
@@ -304,7 +304,8 @@ class RequestBatcher(SubmitsUnits):
     def metrics(self) -> BatchingMetrics:
         """What the batcher did so far."""
         with self._lock:
-            return self._tally.metrics(self._accumulator.pending)
+            tally, pending = self._tally.copy(), self._accumulator.pending
+        return tally.metrics(pending)
 
     def explain(self) -> BatcherExplanation:
         """Why the last batches left, and why batches have the size and the wait that they have now."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import inf
-from typing import Generic, TypeVar
+from typing import Generic
 
 from perflab.batching.sizing.cost_estimator import CostEstimator
-from perflab.batching.waiting_lines import Entry
-
-T = TypeVar("T")
+from perflab.batching.waiting_lines import E
 
 FORGET = 0.5 ** (1 / 5)
 """What a flush leaves of the weight of the one before, in the mean that serves while no cost is fitted."""
@@ -44,13 +42,13 @@ class FlushTime:
         return self._mean if fit is None else fit.cost.seconds(items)
 
 
-class Deadlines(Generic[T]):
+class Deadlines(Generic[E]):
     """When what waits must leave for its deadlines."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Entry[T]]] = []
+        self._heap: list[tuple[float, int, E]] = []
 
-    def add(self, entry: Entry[T], flush_seconds: float) -> None:
+    def add(self, entry: E, flush_seconds: float) -> None:
         """Note when an item must leave: twice a flush before its deadline, or when half of its time is over.
 
         The latter covers what is not known: a first flush, or one that takes longer than the others.

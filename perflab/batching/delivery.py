@@ -22,14 +22,14 @@ from perflab.batching.failure import describe_failure, new_batcher_id
 from perflab.batching.gate import FlushGate, gated
 from perflab.batching.isolation import isolate
 from perflab.batching.outcomes import Written, in_doubt, name_of_operation, typed_error
-from perflab.batching.part import AppliedPart, Doubt, SubmissionBatch, SubmissionEntry, Unreadable
+from perflab.batching.part import AppliedPart, Doubt, Submission, SubmissionBatch, Unreadable
 from perflab.batching.part_size import PartSize
 from perflab.batching.retry import RetryPolicy
 from perflab.batching.unit_write import UnitWrite
 from perflab.database.database import Database
 from perflab.database.failures import classify
 from perflab.database.load import KeyedRead
-from perflab.database.operation import Operation
+from perflab.database.operation import Operation, prepare_all
 from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, OutcomeUnknown
 
@@ -54,7 +54,7 @@ class Delivery:
         dead_letters: DeadLetters | None = None,
         gate: FlushGate | None = None,
         *,
-        start: Callable[[Sequence[SubmissionEntry]], Sequence[SubmissionEntry]],
+        start: Callable[[Sequence[Submission]], Sequence[Submission]],
         clock: Callable[[], float] = time.monotonic,
         random: Random,
     ) -> None:
@@ -81,10 +81,10 @@ class Delivery:
         entries = self._drop_late(entries, start, written)
         if any(map(_doubt, entries)):
             entries = self._settle_doubts(entries, tally, written)
-        reads: Sequence[SubmissionEntry] = ()
-        if any(issubclass(kind, KeyedRead) for kind in {type(entry.item.operation) for entry in entries}):
-            reads = [entry for entry in entries if isinstance(entry.item.operation, KeyedRead)]
-            entries = [entry for entry in entries if not isinstance(entry.item.operation, KeyedRead)]
+        reads: Sequence[Submission] = ()
+        if any(issubclass(kind, KeyedRead) for kind in {type(entry.operation) for entry in entries}):
+            reads = [entry for entry in entries if isinstance(entry.operation, KeyedRead)]
+            entries = [entry for entry in entries if not isinstance(entry.operation, KeyedRead)]
         has_units = batch.items > len(batch.entries)
         error = self._write(entries, tally, written, weigh=_items_in if has_units else len)
         if reads:
@@ -109,7 +109,7 @@ class Delivery:
             retry_in=written.resume_at - self._clock(),
         )
 
-    def _drop_late(self, entries: Sequence[SubmissionEntry], now: float, written: Written) -> Sequence[SubmissionEntry]:
+    def _drop_late(self, entries: Sequence[Submission], now: float, written: Written) -> Sequence[Submission]:
         """What cannot be written by its deadline any more is not written, unless it may be already."""
         if now < min(map(_deadline, entries), default=inf):
             return entries
@@ -142,11 +142,11 @@ class Delivery:
 
     def _write(
         self,
-        entries: Sequence[SubmissionEntry],
+        entries: Sequence[Submission],
         tally: Attempts,
         written: Written,
         *,
-        weigh: Callable[[Sequence[SubmissionEntry]], int],
+        weigh: Callable[[Sequence[Submission]], int],
     ) -> Exception | None:
         """Write what writes; returns the failure that left items to be tried again, if one did."""
         prepared = self._prepare(entries, written)
@@ -170,9 +170,7 @@ class Delivery:
         self._undecided(undecided, isolated.error, written)
         return isolated.error
 
-    def _read(
-        self, entries: Sequence[SubmissionEntry], error: Exception | None, tally: Attempts, written: Written
-    ) -> None:
+    def _read(self, entries: Sequence[Submission], error: Exception | None, tally: Attempts, written: Written) -> None:
         """Read what the batch reads, after its writes and outside of their transaction.
 
         A read must see the writes that were submitted before it: if one of them is to be tried again, it waits, too.
@@ -181,9 +179,9 @@ class Delivery:
             first = min(entry.number for entry in written.undecided)
             self._undecided([entry for entry in entries if entry.number > first], error, written)
             entries = [entry for entry in entries if entry.number < first]
-        by_operation: dict[int, list[SubmissionEntry]] = {}
+        by_operation: dict[int, list[Submission]] = {}
         for entry in self._prepare(entries, written):
-            by_operation.setdefault(id(entry.item.operation), []).append(entry)
+            by_operation.setdefault(id(entry.operation), []).append(entry)
         for items in by_operation.values():
             isolated = isolate(items, lambda part: self._look_up(part, tally))
             for part, results in isolated.parts:
@@ -191,27 +189,30 @@ class Delivery:
             written.failed += [(entry, typed_error(error, entry)) for entry, error in isolated.failed]
             self._undecided(isolated.undecided, isolated.error, written)
 
-    def _look_up(self, part: Sequence[SubmissionEntry], tally: Attempts) -> Sequence[Any]:
+    def _look_up(self, part: Sequence[Submission], tally: Attempts) -> Sequence[Any]:
         with tally.counted(self._database.reading_connection()) as connection:
             with nullcontext() if self._gate is None else self._gate.reading(connection):
-                answer = part[0].item.operation.apply(connection, [entry.row for entry in part])
+                answer = part[0].operation.apply(connection, [entry.row for entry in part])
             results = list(answer)
         tally.unbatched += len(part)  # one SELECT is one round trip everywhere
         return results
 
-    def _prepare(self, entries: Sequence[SubmissionEntry], written: Written) -> Sequence[SubmissionEntry]:
-        prepared: list[SubmissionEntry] = []
+    def _prepare(self, entries: Sequence[Submission], written: Written) -> Sequence[Submission]:
+        """Give the entries their rows, and return those that have one."""
+        by_operation: dict[int, list[Submission]] = {}
         for entry in entries:
-            operation, item, _future = entry.item
+            by_operation.setdefault(id(entry.operation), []).append(entry)
+        refused: set[int] = set()
+        for own in by_operation.values():
             try:
-                entry.row = operation.prepare(item)
-            except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
-                written.failed.append((entry, typed_error(error, entry)))
-            else:
-                prepared.append(entry)
-        return prepared
+                rows = prepare_all(own[0].operation, [entry.item for entry in own])
+                for entry, row in zip(own, rows, strict=True):
+                    entry.row = row
+            except Exception:  # noqa: BLE001  # whose it is, each by itself tells
+                refused.update(_prepare_singly(own, written))
+        return [entry for entry in entries if entry.number not in refused] if refused else entries
 
-    def _attempt(self, part: Sequence[SubmissionEntry], tally: Attempts) -> list[Any]:
+    def _attempt(self, part: Sequence[Submission], tally: Attempts) -> list[Any]:
         """Write one part in one transaction."""
         try:
             with tally.counted(self._database.writing_connection()) as connection:
@@ -220,7 +221,7 @@ class Delivery:
                     applied = AppliedPart(connection, part)
                 tally.superseded += connection.superseded - superseded
         except Exception as error:
-            unit = part[0].item.operation
+            unit = part[0].operation
             if len(part) == 1 and isinstance(unit, UnitWrite) and classify(error) not in _NOT_OF_ITEMS:
                 self._find_breaker(unit, part[0].row, tally)
             raise
@@ -236,9 +237,7 @@ class Delivery:
             if classify(error) in _NOT_OF_ITEMS:
                 unit.broken_by = None
 
-    def _settle_doubts(
-        self, entries: Sequence[SubmissionEntry], tally: Attempts, written: Written
-    ) -> Sequence[SubmissionEntry]:
+    def _settle_doubts(self, entries: Sequence[Submission], tally: Attempts, written: Written) -> Sequence[Submission]:
         """Ask what became of the parts in doubt, and return the entries that are to be written now."""
         failure: Exception | None = None
         try:
@@ -259,7 +258,7 @@ class Delivery:
         written.failed += [(entry, in_doubt(entry, failure)) for entry in left if _is_in_doubt(entry)]
         return [entry for entry in left if entry.doubt is None]
 
-    def _undecided(self, entries: Sequence[SubmissionEntry], error: Exception | None, written: Written) -> None:
+    def _undecided(self, entries: Sequence[Submission], error: Exception | None, written: Written) -> None:
         """Try again what has time left; the rest fails with its deadline."""
         if not entries or error is None:
             return
@@ -282,6 +281,16 @@ class Delivery:
                 written.failed.append((entry, expired))
 
 
+def _prepare_singly(entries: Sequence[Submission], written: Written) -> Iterator[int]:
+    """Give those a row that can have one; yields the numbers of the others, which have failed."""
+    for entry in entries:
+        try:
+            entry.row = entry.operation.prepare(entry.item)
+        except Exception as error:  # noqa: BLE001  # a faulty operation must not strand the neighbours
+            written.failed.append((entry, typed_error(error, entry)))
+            yield entry.number
+
+
 _count = attrgetter("count")
 _deadline = attrgetter("deadline")
 _doubt = attrgetter("doubt")
@@ -290,12 +299,12 @@ _NOT_OF_ITEMS = frozenset({FailureKind.TRANSIENT, FailureKind.UNKNOWN, FailureKi
 """Failures that no item is to blame for."""
 
 
-def _items_in(part: Sequence[SubmissionEntry]) -> int:
+def _items_in(part: Sequence[Submission]) -> int:
     """Those of units counted singly."""
     return sum(map(_count, part))
 
 
-def _deliver(entries: Sequence[SubmissionEntry], results: Sequence[Any], written: Written) -> None:
+def _deliver(entries: Sequence[Submission], results: Sequence[Any], written: Written) -> None:
     """Note what is written, and of what the result cannot be read."""
     if Unreadable in set(map(type, results)):
         for entry, result in zip(entries, results, strict=True):
@@ -311,7 +320,7 @@ def _deliver(entries: Sequence[SubmissionEntry], results: Sequence[Any], written
 def _told_singly(written: Written) -> Iterator[tuple[Operation[Any, Any], Any, Any]]:
     """Operation, item and result of what was delivered, also of each item of a unit."""
     for entry, result in zip(written.delivered, written.results, strict=True):
-        operation, item, _future = entry.item
+        operation, item = entry.operation, entry.item
         if isinstance(operation, UnitWrite):
             outcomes = zip(operation.members, result, strict=True)
             yield from (
@@ -328,19 +337,19 @@ def _letters(written: Written) -> list[DeadLetter]:
     failed = [
         (entry, error)
         for entry, error in written.failed
-        if entry.number not in written.unreadable and not isinstance(entry.item.operation, KeyedRead)
+        if entry.number not in written.unreadable and not isinstance(entry.operation, KeyedRead)
     ]
     failed.sort(key=lambda pair: pair[0].number)
     letters = []
     for entry, error in failed:
-        unit = entry.item.operation
+        unit = entry.operation
         if isinstance(unit, UnitWrite):
             members = zip(unit.members, unit.errors(error), strict=True)
             letters += [DeadLetter(member.operation.name, member.item, own, entry.attempts) for member, own in members]
         else:
-            letters.append(DeadLetter(name_of_operation(entry), entry.item.item, error, entry.attempts))
+            letters.append(DeadLetter(name_of_operation(entry), entry.item, error, entry.attempts))
     return letters
 
 
-def _is_in_doubt(entry: SubmissionEntry) -> bool:
+def _is_in_doubt(entry: Submission) -> bool:
     return entry.doubt is not None and entry.doubt.results is None

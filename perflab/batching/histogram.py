@@ -42,6 +42,11 @@ class Histogram:
         self.counts[bucket_of(seconds)] += 1
         self.maximum = max(self.maximum, seconds)
 
+    def copy(self) -> Histogram:
+        copied = Histogram()
+        copied.counts, copied.maximum = self.counts.copy(), self.maximum
+        return copied
+
 
 def bucket_of(value: float) -> int:
     """The number of the bucket in which a value lies; larger values never have a smaller one."""
@@ -67,6 +72,11 @@ class RecentTimes:
             self._filling, self._before, self._count = Histogram(), self._filling, 0
         self._count += 1
         self._filling.add(seconds)
+
+    def copy(self) -> RecentTimes:
+        copied = RecentTimes()
+        copied._filling, copied._before, copied._count = self._filling.copy(), self._before, self._count
+        return copied
 
     def quantiles(self) -> Quantiles:
         return quantiles_of((self._before, self._filling))

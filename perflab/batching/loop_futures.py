@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from perflab.batching.part import SubmissionEntry
+from perflab.batching.part import Submission
 from perflab.errors import LifecycleError
 
 
@@ -23,6 +23,6 @@ def no_loop() -> asyncio.Future[Any]:
     raise LifecycleError("AsyncRequestBatcher needs a running event loop")
 
 
-def wanted(entries: Sequence[SubmissionEntry]) -> Sequence[SubmissionEntry]:
+def wanted(entries: Sequence[Submission]) -> Sequence[Submission]:
     """Those whose futures nobody has cancelled. Only reads, so the writer's thread may ask."""
-    return [entry for entry in entries if entry.attempts > 1 or not entry.item.future.cancelled()]
+    return [entry for entry in entries if entry.attempts > 1 or not entry.future.cancelled()]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from perflab.batching.part import SubmissionBatch, SubmissionEntry
+from perflab.batching.part import Submission, SubmissionBatch
 from perflab.database.failures import as_perflab_error
 from perflab.database.ledger import outcome_unknown
 from perflab.errors import LifecycleError, OutcomeUnknown, StatementError
@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 class Written:
     """How the items of one batch ended."""
 
-    delivered: list[SubmissionEntry] = field(default_factory=list)
+    delivered: list[Submission] = field(default_factory=list)
     results: list[Any] = field(default_factory=list)
     """Of each that is delivered."""
-    failed: list[tuple[SubmissionEntry, Exception]] = field(default_factory=list)
+    failed: list[tuple[Submission, Exception]] = field(default_factory=list)
     unreadable: set[int] = field(default_factory=set)
     """Numbers of those that failed although they are written: only their results are lost."""
-    undecided: list[SubmissionEntry] = field(default_factory=list)
+    undecided: list[Submission] = field(default_factory=list)
     resume_at: float = 0.0
     error: Exception | None = None
     """Why items are undecided."""
@@ -54,28 +54,32 @@ def resolve(written: Written) -> None:
     give_errors(written.failed)
 
 
-def give_results(delivered: Iterable[tuple[SubmissionEntry, Any]]) -> None:
+def give_results(delivered: Iterable[tuple[Submission, Any]]) -> None:
     for entry, result in delivered:
-        future = entry.item.future
-        if not future.done():
-            _tell(future.set_result, result)
+        future = entry.future
+        if future.done():
+            continue
+        try:
+            future.set_result(result)
+        except BaseException:
+            logger.exception("a callback of a future failed")
 
 
-def give_errors(failed: Iterable[tuple[SubmissionEntry, Exception]]) -> None:
+def give_errors(failed: Iterable[tuple[Submission, Exception]]) -> None:
     for entry, error in failed:
-        future = entry.item.future
+        future = entry.future
         if not future.done():
             _tell(future.set_exception, error)
 
 
-def abandon(entries: Iterable[SubmissionEntry], in_line: Iterable[Any] = ()) -> int:
+def abandon(entries: Iterable[Submission], in_line: Iterable[Any] = ()) -> int:
     """Fail what a batcher still held when `close` ran out of time; returns how many were still wanted.
 
     Args:
         entries: of the buffer.
         in_line: futures of items that did not get into it.
     """
-    futures = [(entry.item.future, _abandoned(entry)) for entry in entries]
+    futures = [(entry.future, _abandoned(entry)) for entry in entries]
     futures += [(future, _abandoned(None)) for future in in_line]
     wanted = [(future, error) for future, error in futures if not future.done()]
     for future, error in wanted:
@@ -83,7 +87,7 @@ def abandon(entries: Iterable[SubmissionEntry], in_line: Iterable[Any] = ()) -> 
     return len(wanted)
 
 
-def _abandoned(entry: SubmissionEntry | None) -> Exception:
+def _abandoned(entry: Submission | None) -> Exception:
     closed = LifecycleError("the batcher was closed before this item could be delivered")
     return closed if entry is None or entry.doubt is None else in_doubt(entry, closed)
 
@@ -96,7 +100,7 @@ def _tell(setter: Callable[[Any], None], outcome: Any) -> None:
         logger.exception("a callback of a future failed")
 
 
-def in_doubt(entry: SubmissionEntry, error: Exception) -> OutcomeUnknown:
+def in_doubt(entry: Submission, error: Exception) -> OutcomeUnknown:
     """For an item that may be written, when nobody can be asked any more."""
     if isinstance(error, OutcomeUnknown):
         unknown = OutcomeUnknown(f"{name_of_operation(entry)}: {error}")
@@ -107,7 +111,7 @@ def in_doubt(entry: SubmissionEntry, error: Exception) -> OutcomeUnknown:
     return unknown
 
 
-def typed_error(error: Exception, entry: SubmissionEntry) -> Exception:
+def typed_error(error: Exception, entry: Submission) -> Exception:
     """The error for one item's future: typed, with the driver's as its cause."""
     name = name_of_operation(entry)
     typed = as_perflab_error(error, name)
@@ -119,7 +123,7 @@ def typed_error(error: Exception, entry: SubmissionEntry) -> Exception:
     return typed
 
 
-def name_of_operation(entry: SubmissionEntry) -> str:
+def name_of_operation(entry: Submission) -> str:
     """The name of an item's operation, of a faulty one too."""
-    operation = entry.item.operation
+    operation = entry.operation
     return str(getattr(operation, "name", type(operation).__name__))

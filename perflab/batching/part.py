@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from math import inf
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from perflab.batching.accumulator import Batch
@@ -19,16 +20,26 @@ from perflab.errors import ResultLost
 AnyOperation: TypeAlias = Operation[Any, Any]
 
 
-class Submission(NamedTuple):
+class Submission(Entry):
     """One item as it was submitted, and the future (of either kind) that its caller holds."""
 
-    operation: AnyOperation
-    item: Any
-    future: Any
+    __slots__ = ("doubt", "future", "operation", "row")
+
+    # Calling the base class would cost each item 0.07 µs.
+    def __init__(self, operation: AnyOperation, item: Any, future: Any) -> None:
+        self.item = item
+        self.count = 1
+        self.size = self.lane = self.number = self.attempts = 0
+        self.arrived = 0.0
+        self.deadline = inf
+        self.cause = None
+        self.operation = operation
+        self.future = future
+        self.row: Any = None  # the item as it is sent
+        self.doubt: Any = None  # what an attempt of unknown outcome left open
 
 
-SubmissionEntry = Entry[Submission]
-SubmissionBatch = Batch[Submission]
+SubmissionBatch: TypeAlias = Batch[Submission]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +52,8 @@ class Unreadable:
 class AppliedPart:
     """The rows of some items as they are sent, inside a transaction, and the results once it has ended."""
 
-    def __init__(self, connection: DriverConnection, part: Sequence[SubmissionEntry]) -> None:
-        operations = [entry.item.operation for entry in part]
+    def __init__(self, connection: DriverConnection, part: Sequence[Submission]) -> None:
+        operations = [entry.operation for entry in part]
         rows = [entry.row for entry in part]
         self._units = operations if UnitWrite in set(map(type, operations)) else ()
         if self._units:
@@ -111,7 +122,7 @@ class Doubt:
     tells of all, because they need not come back in one batch.
     """
 
-    def __init__(self, batch: UUID, part: Sequence[SubmissionEntry]) -> None:
+    def __init__(self, batch: UUID, part: Sequence[Submission]) -> None:
         self.batch = batch
         self._part = part
         self.results: dict[int, Any] | None = None

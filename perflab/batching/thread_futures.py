@@ -15,7 +15,7 @@ from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED
 from typing import Any
 
 from perflab.batching.outcomes import Written, give_errors, give_results
-from perflab.batching.part import SubmissionEntry
+from perflab.batching.part import Submission
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class ThreadFutures:
     def new(self) -> LazyFuture:
         return LazyFuture(self._making)
 
-    def start(self, entries: Sequence[SubmissionEntry]) -> Sequence[SubmissionEntry]:
+    def start(self, entries: Sequence[Submission]) -> Sequence[Submission]:
         """From here on these futures cannot be cancelled; returns the entries whose futures were not.
 
         Those that somebody else has completed are left out as well.
@@ -85,13 +85,13 @@ class ThreadFutures:
         others = []
         with self._making:
             for entry in entries:
-                future = entry.item.future
+                future = entry.future
                 # Here and below, private names are those of futures of this file.
                 if future.__class__ is LazyFuture and future._state == PENDING and not future.is_awaited:  # noqa: SLF001
                     future._state = RUNNING  # noqa: SLF001
                 elif entry.attempts <= 1:  # otherwise it has started
                     others.append(entry)
-        dropped = {entry.number for entry in others if not start_future(entry.item.future)}
+        dropped = {entry.number for entry in others if not start_future(entry.future)}
         return [entry for entry in entries if entry.number not in dropped] if dropped else entries
 
     def resolve(self, written: Written) -> None:
@@ -99,7 +99,7 @@ class ThreadFutures:
         others = []
         with self._making:
             for entry, result in zip(written.delivered, written.results, strict=True):
-                future = entry.item.future
+                future = entry.future
                 if future.__class__ is LazyFuture and future._state == RUNNING and not future.is_awaited:  # noqa: SLF001
                     future._result = result  # noqa: SLF001
                     future._state = FINISHED  # noqa: SLF001  # last, for those who read it without a lock

@@ -12,48 +12,37 @@ from typing import Any, Generic, TypeVar
 from perflab.batching.lanes import Lanes
 from perflab.events import Cause
 
-T = TypeVar("T")
 
+class Entry:
+    """One item on its way through an accumulator, which notes here what it knows of it.
 
-class Entry(Generic[T]):
-    """One item with what the accumulator knows of it."""
+    A second object for each item would cost more than what is done with it, so whoever writes items adds slots of its
+    own in a subclass.
+    """
 
-    __slots__ = ("arrived", "attempts", "cause", "deadline", "doubt", "item", "lane", "number", "row", "size")
+    __slots__ = ("arrived", "attempts", "cause", "count", "deadline", "item", "lane", "number", "size")
 
-    count: int = 1
-    """As how many items it counts."""
-
-    def __init__(self, item: T, size: int, arrived: float, number: int, lane: int = 0) -> None:
+    def __init__(self, item: Any) -> None:
         self.item = item
-        self.size = size
-        self.arrived = arrived
-        self.number = number
-        self.lane = lane
+        self.count = 1  # as how many items it counts; it is never cut
+        self.size = 0  # in bytes, where they are measured
+        self.lane = 0
+        self.arrived = 0.0
+        self.number = 0
         self.deadline = inf  # on the clock of the accumulator; it is not sent after that
         self.attempts = 0
         self.cause: Cause | None = None  # for which it first left
-        # Of whoever writes it. An object of their own for each item would cost more than what they do with it.
-        self.row: Any = None  # the item as it is sent
-        self.doubt: Any = None  # what an attempt of unknown outcome left open
 
     def __repr__(self) -> str:
         return f"Entry(#{self.number}, {self.size} B, arrived {self.arrived}, {self.attempts} attempts)"
 
 
-class UnitEntry(Entry[T]):
-    """Several items that travel as one, and are never cut."""
-
-    __slots__ = ("count",)
-
-    def __init__(self, item: T, size: int, arrived: float, number: int, lane: int, count: int) -> None:  # noqa: PLR0917
-        super().__init__(item, size, arrived, number, lane)
-        self.count = count
-
+E = TypeVar("E", bound=Entry)
 
 _by_number = attrgetter("number")
 
 
-class WaitingLines(Generic[T]):
+class WaitingLines(Generic[E]):
     """Deficit round robin with ageing.
 
     In each round a lane may send as many places as its weight, earlier lanes first; a batch goes on where the last one
@@ -74,7 +63,7 @@ class WaitingLines(Generic[T]):
 
     def __init__(self, lanes: Lanes, most_places: int, bytes_per_place: float | None = None) -> None:
         self._lanes = lanes.all
-        self._lines: tuple[deque[Entry[T]], ...] = tuple(deque() for _ in lanes.all)
+        self._lines: tuple[deque[E], ...] = tuple(deque() for _ in lanes.all)
         self._urgent = tuple(line for line, lane in zip(self._lines, lanes.all, strict=True) if lane.urgent)
         self._credit = [lane.weight for lane in lanes.all]
         self._ahead = 0  # places that old items have taken more than the others beside them
@@ -84,33 +73,33 @@ class WaitingLines(Generic[T]):
         self.items = 0
         self.bytes = 0
 
-    def append(self, entry: Entry[T]) -> None:
+    def append(self, entry: E) -> None:
         """Add an entry that counts as one item."""
         self._lines[entry.lane].append(entry)
         self.items += 1
         self.bytes += entry.size
 
-    def extend(self, entries: Sequence[Entry[T]]) -> None:
+    def extend(self, entries: Sequence[E]) -> None:
         """Add entries of one lane that count as one item each and whose bytes are not measured."""
         if entries:
             self._lines[entries[0].lane].extend(entries)
             self.items += len(entries)
 
-    def append_unit(self, entry: Entry[T]) -> None:
+    def append_unit(self, entry: E) -> None:
         """Add an entry that counts as more."""
         self.append(entry)
         self._count_surplus(entry, 1)
 
-    def _count_surplus(self, entry: Entry[T], sign: int) -> None:
+    def _count_surplus(self, entry: E, sign: int) -> None:
         surplus = sign * (entry.count - 1)
         self._surplus[entry.lane] += surplus
         self.items += surplus
 
-    def heads(self) -> list[Entry[T]]:
+    def heads(self) -> list[E]:
         """The oldest of each lane in which something waits."""
         return [line[0] for line in self._lines if line]
 
-    def oldest(self) -> Entry[T]:
+    def oldest(self) -> E:
         """Of all lanes. Call it only when something waits."""
         return min(self.heads(), key=_by_number)
 
@@ -119,11 +108,11 @@ class WaitingLines(Generic[T]):
         """Whether an item waits that should leave at once."""
         return any(self._urgent)
 
-    def __iter__(self) -> Iterator[Entry[T]]:
+    def __iter__(self) -> Iterator[E]:
         """All that wait, oldest first."""
         return merge(*self._lines, key=_by_number)
 
-    def take(self, now: float, most_items: int, most_bytes: int | None) -> list[Entry[T]]:
+    def take(self, now: float, most_items: int, most_bytes: int | None) -> list[E]:
         """Take out the next batch: at least one entry, however large, then as many as fit; oldest first."""
         used = [index for index, line in enumerate(self._lines) if line]
         if most_bytes is None or self.bytes <= most_bytes:
@@ -145,10 +134,10 @@ class WaitingLines(Generic[T]):
                 self._count_surplus(entry, -1)
         return taken
 
-    def _take_from_one(self, line: deque[Entry[T]], most_items: int, most_bytes: int) -> list[Entry[T]]:
+    def _take_from_one(self, line: deque[E], most_items: int, most_bytes: int) -> list[E]:
         if self.bytes <= most_bytes and not any(self._surplus):
             return [line.popleft() for _ in range(most_items)]
-        taken: list[Entry[T]] = []
+        taken: list[E] = []
         while line:
             most_items -= line[0].count
             most_bytes -= line[0].size
@@ -157,8 +146,8 @@ class WaitingLines(Generic[T]):
             taken.append(line.popleft())
         return taken
 
-    def _take_in_turns(self, now: float, most_items: int, most_bytes: int) -> list[Entry[T]]:
-        taken: list[Entry[T]] = []
+    def _take_in_turns(self, now: float, most_items: int, most_bytes: int) -> list[E]:
+        taken: list[E] = []
         some_are_old = self._grown_old(now) is not None
         while most_items > 0 and any(self._lines):
             old = self._grown_old(now) if some_are_old else None
@@ -199,12 +188,12 @@ class WaitingLines(Generic[T]):
         ]
         return next(index for index in used if self._credit[index] > 0)
 
-    def _places(self, entry: Entry[T]) -> int:
+    def _places(self, entry: E) -> int:
         if self._bytes_per_place is None:
             return entry.count
         return max(entry.count, int(min(self._most_places, entry.size / self._bytes_per_place)))
 
-    def put_back(self, returned: Sequence[Entry[T]]) -> None:
+    def put_back(self, returned: Sequence[E]) -> None:
         """Put items to the front of their lines, in their order."""
         self.items += len(returned)
         self.bytes += sum(entry.size for entry in returned)
@@ -215,7 +204,7 @@ class WaitingLines(Generic[T]):
             if not own:
                 continue
             # With several batches in flight an older one may come back after a younger one.
-            older: list[Entry[T]] = []
+            older: list[E] = []
             while line and line[0].number < own[-1].number:
                 older.append(line.popleft())
             line.extendleft(reversed(list(merge(older, own, key=_by_number))))
@@ -231,7 +220,7 @@ class WaitingLines(Generic[T]):
         )
         return own - 1 + others
 
-    def clear(self) -> list[Entry[T]]:
+    def clear(self) -> list[E]:
         """Take out everything, oldest first."""
         used = [line for line in self._lines if line]
         everything = list(used[0] if len(used) == 1 else self)

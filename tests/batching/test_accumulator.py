@@ -13,16 +13,16 @@ from perflab.errors import LifecycleError
 from perflab.events import Cause
 
 
-def make(**limits: Any) -> Accumulator[str]:
+def make(**limits: Any) -> Accumulator[Entry]:
     return Accumulator(Limits(**{"batch_size": 3, "flush_interval": 10.0, "max_pending": 100, **limits}))
 
 
-def fill(accumulator: Accumulator[str], items: str, now: float = 0.0, size: int = 0) -> None:
+def fill(accumulator: Accumulator[Entry], items: str, now: float = 0.0, size: int = 0) -> None:
     for item in items:
-        accumulator.add(item, now, size)
+        accumulator.add(Entry(item), now, size)
 
 
-def taken(batch: Batch[str] | None) -> tuple[str, Cause] | None:
+def taken(batch: Batch[Entry] | None) -> tuple[str, Cause] | None:
     return None if batch is None else ("".join(entry.item for entry in batch.entries), batch.cause)
 
 
@@ -136,7 +136,7 @@ def test_a_barrier_and_a_close_make_everything_due() -> None:
     accumulator.close()
     assert taken(accumulator.take(0.0)) == ("c", Cause.CLOSE)
     with pytest.raises(LifecycleError, match="closed: it accepts no more items"):
-        accumulator.add("d", 0.0)
+        accumulator.add(Entry("d"), 0.0)
 
 
 def test_a_failed_batch_comes_back_to_the_front_and_is_waited_for() -> None:
@@ -204,4 +204,7 @@ def test_sizes_are_forgotten_where_nobody_bounds_them() -> None:
 
 
 def test_an_entry_shows_what_is_known_of_it() -> None:
-    assert repr(Entry("a", 5, 1.5, 7)) == "Entry(#7, 5 B, arrived 1.5, 0 attempts)"
+    accumulator = make()
+    accumulator.add(Entry("a"), 1.0)
+    accumulator.add(entry := Entry("b"), 1.5, 5)
+    assert repr(entry) == "Entry(#1, 5 B, arrived 1.5, 0 attempts)"

@@ -25,6 +25,7 @@ from hypothesis.stateful import (
 from perflab.batching.accumulator import Accumulator, Batch
 from perflab.batching.lanes import Lane, Lanes, longest_wait
 from perflab.batching.limits import Limits
+from perflab.batching.waiting_lines import Entry
 from perflab.events import Cause
 
 LARGEST_UNIT = 5
@@ -68,7 +69,7 @@ class LanesMachine(RuleBasedStateMachine):
     ) -> None:
         self.limits = Limits(batch_size, flush_interval, batch_bytes, batch_size + spare, max_pending_bytes)
         self.lanes = lanes
-        self.accumulator: Accumulator[int] = Accumulator(self.limits, lanes=Lanes(lanes))
+        self.accumulator: Accumulator[Entry] = Accumulator(self.limits, lanes=Lanes(lanes))
         self.now = 0.0
         self.resume_at = -math.inf
         self.barrier = 0
@@ -164,7 +165,7 @@ class LanesMachine(RuleBasedStateMachine):
                 return
             item = len(self.arrived)
             deadline = math.inf if seconds is None else self.now + seconds
-            self.accumulator.add(item, self.now, size, lane, deadline, count=count)
+            self.accumulator.add(Entry(item), self.now, size, lane, deadline, count=count)
             self.arrived.append(self.now)
             # No flush is learned from, so that each is expected to take no time: half of the time may be waited.
             self.leave_by.append(min(self.now + (deadline - self.now) / 2, deadline))
@@ -254,7 +255,7 @@ class LanesMachine(RuleBasedStateMachine):
         return batch
 
     @rule(batch=consumes(batches), data=st.data(), back_off=st.none() | TIMES)
-    def settle(self, batch: Batch[int], data: st.DataObject, back_off: float | None) -> None:
+    def settle(self, batch: Batch[Entry], data: st.DataObject, back_off: float | None) -> None:
         wanted = [entry for entry in batch.entries if entry.item not in self.cancelled]
         undecided = data.draw(st.lists(st.sampled_from(wanted), unique_by=id)) if wanted else []
         resume_at = -math.inf if back_off is None else self.now + back_off

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 
 from perflab.batching.accumulator import Accumulator, Batch
 from perflab.batching.limits import Limits
+from perflab.batching.waiting_lines import Entry
 from perflab.errors import LifecycleError
 from perflab.events import Cause
 
@@ -49,7 +50,7 @@ class AccumulatorMachine(RuleBasedStateMachine):
         max_pending_bytes: int | None,
     ) -> None:
         self.limits = Limits(batch_size, flush_interval, batch_bytes, batch_size + spare, max_pending_bytes)
-        self.accumulator: Accumulator[int] = Accumulator(self.limits)
+        self.accumulator: Accumulator[Entry] = Accumulator(self.limits)
         self.now = 0.0
         self.resume_at = -math.inf
         self.barrier = 0
@@ -111,7 +112,7 @@ class AccumulatorMachine(RuleBasedStateMachine):
     def add(self, sizes: list[int]) -> None:
         for size in sizes:
             item = len(self.arrived)
-            self.accumulator.add(item, self.now, size)
+            self.accumulator.add(Entry(item), self.now, size)
             self.arrived.append(self.now)
             self.sizes.append(size)
             self.attempts.append(0)
@@ -127,7 +128,7 @@ class AccumulatorMachine(RuleBasedStateMachine):
     @rule(count=st.integers(0, 3))
     def add_many(self, count: int) -> None:
         items = range(len(self.arrived), len(self.arrived) + count)
-        self.accumulator.add_many(items, self.now)
+        self.accumulator.add_many([Entry(item) for item in items], self.now)
         self.arrived += [self.now] * count
         self.sizes += [0] * count
         self.attempts += [0] * count
@@ -139,7 +140,7 @@ class AccumulatorMachine(RuleBasedStateMachine):
         """Nobody looks, so nothing may need a look: when the next batch leaves, and whether there is room."""
         before = self.accumulator.next_due(), self.accumulator.due(self.now)
         item = len(self.arrived)
-        self.accumulator.add_quietly(item, self.now)
+        self.accumulator.add_quietly(Entry(item), self.now)
         self.arrived.append(self.now)
         self.sizes.append(0)
         self.attempts.append(0)
@@ -151,9 +152,9 @@ class AccumulatorMachine(RuleBasedStateMachine):
     @rule()
     def add_after_close(self) -> None:
         with pytest.raises(LifecycleError):
-            self.accumulator.add(0, self.now)
+            self.accumulator.add(Entry(0), self.now)
         with pytest.raises(LifecycleError):
-            self.accumulator.add_many([0], self.now)
+            self.accumulator.add_many([Entry(0)], self.now)
 
     @rule(seconds=TIMES)
     def advance(self, seconds: float) -> None:
@@ -210,12 +211,12 @@ class AccumulatorMachine(RuleBasedStateMachine):
         return batch
 
     @rule(batch=consumes(batches))
-    def settle(self, batch: Batch[int]) -> None:
+    def settle(self, batch: Batch[Entry]) -> None:
         self.accumulator.settle(batch)
         self.ended(batch, [])
 
     @rule(batch=consumes(batches), data=st.data(), back_off=st.none() | TIMES)
-    def settle_in_part(self, batch: Batch[int], data: st.DataObject, back_off: float | None) -> None:
+    def settle_in_part(self, batch: Batch[Entry], data: st.DataObject, back_off: float | None) -> None:
         undecided = data.draw(st.lists(st.sampled_from(batch.entries), unique_by=id))
         resume_at = -math.inf if back_off is None else self.now + back_off
         self.accumulator.settle(batch, undecided, resume_at)
@@ -223,7 +224,7 @@ class AccumulatorMachine(RuleBasedStateMachine):
             self.resume_at = max(self.resume_at, resume_at)
         self.ended(batch, [entry.item for entry in undecided])
 
-    def ended(self, batch: Batch[int], undecided: list[int]) -> None:
+    def ended(self, batch: Batch[Entry], undecided: list[int]) -> None:
         items = [entry.item for entry in batch.entries]
         self.in_flight.remove(items)
         self.waiting = sorted(self.waiting + undecided)

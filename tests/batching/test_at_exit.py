@@ -34,8 +34,8 @@ main()
 INLINE = THREADS.replace('"threads"', '"inline"')
 ASYNCIO = """
 async def main():
-    batcher = AsyncRequestBatcher(Database.open(url), 3, 3600.0, max_pending=4)
-    for n in range(7):  # some in flight, some waiting, some in line
+    batcher = AsyncRequestBatcher(Database.open(url), 100, 3600.0)
+    for n in range(7):  # no batch is due, or it would end before the loop does, or after
         batcher.submit(insert(table), {"n": n})
 asyncio.run(main())
 """
@@ -57,7 +57,7 @@ entered, ended = threading.Event(), threading.Event()
 async def main():
     batcher = AsyncRequestBatcher(Database.open(url), 3, 3600.0, max_pending=5)
     slow = Slow()
-    for n in range(7):
+    for n in range(7):  # some in flight, some waiting, some in line
         batcher.submit(slow, n)
     await asyncio.to_thread(entered.wait)
 
@@ -76,7 +76,7 @@ main()
 KINDS = {
     "RequestBatcher-threads": THREADS,
     "RequestBatcher-inline": INLINE,
-    "AsyncRequestBatcher-between": ASYNCIO,
+    "AsyncRequestBatcher-waiting": ASYNCIO,
     "AsyncRequestBatcher-in flight": ASYNCIO_IN_FLIGHT,
     "BulkInserter-": INSERTER,
 }
@@ -105,13 +105,17 @@ def test_items_left_at_the_end_are_written_with_a_warning(run_python: RunPython,
     assert written(url) == list(range(7))
 
 
-@pytest.mark.parametrize("kind", ["RequestBatcher", "AsyncRequestBatcher"])
+@pytest.mark.parametrize(
+    "kind", ["RequestBatcher-threads", "AsyncRequestBatcher-waiting", "AsyncRequestBatcher-in flight"]
+)
 def test_items_left_at_the_end_are_written_to_a_server(run_python: RunPython, postgres_url: str, kind: str) -> None:
     """On a server; elsewhere items are lost as the interpreter ends (influxdb-client-python#697)."""
     with Database.open(postgres_url) as database, database.driver_transaction() as connection:
         connection.execute("CREATE TABLE sample (n INTEGER PRIMARY KEY)")
-    done = run_python(SETUP + {"RequestBatcher": THREADS, "AsyncRequestBatcher": ASYNCIO}[kind], postgres_url)
-    assert f"ResourceWarning: a {kind} was not closed: its 7 pending items were written" in done.stderr
+    done = run_python(SETUP + KINDS[kind], postgres_url)
+    assert (
+        f"ResourceWarning: a {kind.partition('-')[0]} was not closed: its 7 pending items were written" in done.stderr
+    )
     assert "could not be written" not in done.stderr
     assert written(postgres_url) == list(range(7))
 

@@ -12,18 +12,19 @@ from hypothesis import strategies as st
 from perflab.batching.accumulator import Accumulator, Batch
 from perflab.batching.lanes import DEFAULT_LANES, Lane, Lanes, longest_wait
 from perflab.batching.limits import Limits
+from perflab.batching.waiting_lines import Entry
 from perflab.errors import InvalidInput
 from perflab.events import Cause
 
 URGENT, NORMAL, BACKGROUND = range(3)
 
 
-def make(batch_size: int, lanes: Any = DEFAULT_LANES, **limits: Any) -> Accumulator[Any]:
+def make(batch_size: int, lanes: Any = DEFAULT_LANES, **limits: Any) -> Accumulator[Entry]:
     settings = {"flush_interval": 3_600.0, "max_pending": 100_000, **limits}
     return Accumulator(Limits(batch_size, **settings), lanes=Lanes(lanes))
 
 
-def lanes_of(batch: Batch[Any] | None) -> Counter[int]:
+def lanes_of(batch: Batch[Entry] | None) -> Counter[int]:
     assert batch is not None
     return Counter(entry.lane for entry in batch.entries)
 
@@ -31,9 +32,9 @@ def lanes_of(batch: Batch[Any] | None) -> Counter[int]:
 def test_an_urgent_item_leaves_at_once_and_takes_along_what_waits() -> None:
     accumulator = make(100)
     for number in range(5):
-        accumulator.add(number, 0.0, lane=NORMAL)
+        accumulator.add(Entry(number), 0.0, lane=NORMAL)
     assert accumulator.due(0.0) is None
-    accumulator.add("now", 0.0, lane=URGENT)
+    accumulator.add(Entry("now"), 0.0, lane=URGENT)
     assert accumulator.next_due() == 0.0
     batch = accumulator.take(0.0)
     assert batch is not None
@@ -44,8 +45,8 @@ def test_an_urgent_item_leaves_at_once_and_takes_along_what_waits() -> None:
 def test_an_urgent_item_is_in_the_next_batch_however_much_waits() -> None:
     accumulator = make(20)
     for number in range(1_000):
-        accumulator.add(number, 0.0, lane=NORMAL)
-    accumulator.add("now", 0.0, lane=URGENT)
+        accumulator.add(Entry(number), 0.0, lane=NORMAL)
+    accumulator.add(Entry("now"), 0.0, lane=URGENT)
     batch = accumulator.take(0.0)
     assert batch is not None
     assert "now" in [entry.item for entry in batch.entries]
@@ -57,7 +58,7 @@ def test_each_lane_has_its_share_of_batches_of_any_size() -> None:
         accumulator = make(batch_size)
         for lane in (URGENT, NORMAL, BACKGROUND):
             for number in range(1_300):
-                accumulator.add(number, 0.0, lane=lane)
+                accumulator.add(Entry(number), 0.0, lane=lane)
         sent: Counter[int] = Counter()
         while sent.total() < 1_300:
             sent += lanes_of(accumulator.take(0.0))
@@ -69,8 +70,8 @@ def test_each_lane_has_its_share_of_batches_of_any_size() -> None:
 def test_a_lane_pays_for_the_bytes_that_it_sends() -> None:
     accumulator = make(10, (Lane("small"), Lane("large")), batch_bytes=1_000)
     for _ in range(2_000):
-        accumulator.add("small", 0.0, size=100, lane=0)
-        accumulator.add("large", 0.0, size=500, lane=1)
+        accumulator.add(Entry("small"), 0.0, size=100, lane=0)
+        accumulator.add(Entry("large"), 0.0, size=500, lane=1)
     sent: Counter[int] = Counter()
     for _ in range(200):
         batch = accumulator.take(0.0)
@@ -84,12 +85,12 @@ def test_a_lane_pays_for_the_bytes_that_it_sends() -> None:
 def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
     accumulator = make(13)
     for number in range(10_000):
-        accumulator.add(number, 0.0, lane=NORMAL)
-        accumulator.add(number, 0.0, lane=BACKGROUND)
+        accumulator.add(Entry(number), 0.0, lane=NORMAL)
+        accumulator.add(Entry(number), 0.0, lane=BACKGROUND)
     for _ in range(100):
         accumulator.take(0.0)
     for number in range(1_000):
-        accumulator.add(number, 0.0, lane=URGENT)
+        accumulator.add(Entry(number), 0.0, lane=URGENT)
     sent: Counter[int] = Counter()
     for _ in range(13):
         sent += lanes_of(accumulator.take(0.0))
@@ -113,7 +114,7 @@ def test_no_item_waits_longer_than_stated_under_overload(
     """
     lanes = [Lane(str(number), weight, number == 0, patience) for number, weight in enumerate(weights)]
     limits = Limits(batch_size, 5.0, max_pending=batch_size + spare)
-    accumulator: Accumulator[int] = Accumulator(limits, lanes=Lanes(lanes))
+    accumulator: Accumulator[Entry] = Accumulator(limits, lanes=Lanes(lanes))
     bound = longest_wait(lanes[0], limits, 1.0, largest_unit=max(counts))
     favourite = data.draw(st.integers(0, len(lanes) - 1))
     others = st.lists(st.integers(0, len(lanes) - 1), max_size=4)
@@ -122,7 +123,7 @@ def test_no_item_waits_longer_than_stated_under_overload(
     for step in range(200):
         for lane in [*(steps[step] if step < len(steps) else []), *[favourite] * limits.max_pending]:
             if accumulator.room_in(lane) > 0:
-                accumulator.add(number, now, lane=lane, count=counts[number % len(counts)])
+                accumulator.add(Entry(number), now, lane=lane, count=counts[number % len(counts)])
                 number += 1
         batch = accumulator.take(now)
         assert batch is not None
@@ -136,8 +137,8 @@ def test_no_item_waits_longer_than_stated_under_overload(
 def test_a_unit_takes_the_places_of_its_items_from_its_lane() -> None:
     accumulator = make(12, (Lane("units"), Lane("singles")))
     for _ in range(1_000):
-        accumulator.add("unit", 0.0, lane=0, count=4)
-        accumulator.add("single", 0.0, lane=1)
+        accumulator.add(Entry("unit"), 0.0, lane=0, count=4)
+        accumulator.add(Entry("single"), 0.0, lane=1)
     sent: Counter[int] = Counter()
     for _ in range(100):
         batch = accumulator.take(0.0)
@@ -151,8 +152,8 @@ def test_a_unit_takes_the_places_of_its_items_from_its_lane() -> None:
 def test_old_items_have_every_second_place_beside_units_too() -> None:
     accumulator = make(12, (Lane("units", 1_000, patience=3_600.0), Lane("singles", 1, patience=0.0)))
     for _ in range(2_000):
-        accumulator.add("unit", 0.0, lane=0, count=6)
-        accumulator.add("single", 0.0, lane=1)
+        accumulator.add(Entry("unit"), 0.0, lane=0, count=6)
+        accumulator.add(Entry("single"), 0.0, lane=1)
     sent: Counter[int] = Counter()
     for _ in range(100):
         batch = accumulator.take(0.0)
@@ -166,7 +167,7 @@ def test_old_items_have_every_second_place_beside_units_too() -> None:
 def test_a_unit_that_is_larger_than_a_batch_leaves_alone(lanes: tuple[Lane, ...]) -> None:
     accumulator = make(3, lanes, flush_interval=0.0, batch_bytes=1_000)
     for item, count in [("a", 1), ("large", 5), ("b", 1), ("fits", 3), ("c", 2), ("d", 2)]:
-        accumulator.add(item, 0.0, size=count, count=count)
+        accumulator.add(Entry(item), 0.0, size=count, count=count)
     assert (accumulator.waiting, accumulator.pending_bytes) == (14, 14)
     left = []
     while (batch := accumulator.take(0.0)) is not None:
@@ -187,11 +188,11 @@ def test_it_is_the_ageing_that_keeps_the_bound() -> None:
         lanes = [Lane("a", 100, patience=patience), Lane("b", 1, patience=patience)]
         accumulator = make(1, lanes, max_pending=20, flush_interval=0.0)
         for _ in range(10):
-            accumulator.add("old", 0.0, lane=1)
+            accumulator.add(Entry("old"), 0.0, lane=1)
         now, left = 0.0, 0
         while left < 10:
             while accumulator.room > 0:
-                accumulator.add("new", now, lane=0)
+                accumulator.add(Entry("new"), now, lane=0)
             batch = accumulator.take(now)
             assert batch is not None
             left += batch.entries[0].item == "old"
@@ -205,7 +206,7 @@ def test_it_is_the_ageing_that_keeps_the_bound() -> None:
 def test_a_failed_batch_goes_back_to_the_front_of_each_lane() -> None:
     accumulator = make(4, flush_interval=0.0)
     for number in range(8):
-        accumulator.add(number, 0.0, lane=number % 2)
+        accumulator.add(Entry(number), 0.0, lane=number % 2)
     batch = accumulator.take(0.0)
     assert batch is not None
     first = [entry.item for entry in batch.entries]
@@ -223,26 +224,26 @@ def test_a_failed_batch_goes_back_to_the_front_of_each_lane() -> None:
 def test_an_urgent_lane_has_room_that_others_cannot_take() -> None:
     accumulator = make(5, max_pending=10)
     while accumulator.room_in(NORMAL) > 0:
-        accumulator.add("normal", 0.0, lane=NORMAL)
+        accumulator.add(Entry("normal"), 0.0, lane=NORMAL)
     assert accumulator.pending == 10
     assert accumulator.room_in(URGENT) == 5
     for _ in range(5):
-        accumulator.add("now", 0.0, lane=URGENT)
+        accumulator.add(Entry("now"), 0.0, lane=URGENT)
     assert accumulator.room_in(URGENT) == 0
     by_bytes = make(5, max_pending=10, max_pending_bytes=1_000)
-    by_bytes.add("normal", 0.0, size=1_000, lane=NORMAL)
+    by_bytes.add(Entry("normal"), 0.0, size=1_000, lane=NORMAL)
     assert by_bytes.room_in(NORMAL) == 0
     assert by_bytes.room_in(URGENT) > 0
-    by_bytes.add("now", 0.0, size=500, lane=URGENT)
+    by_bytes.add(Entry("now"), 0.0, size=500, lane=URGENT)
     assert by_bytes.room_in(URGENT) == 0
 
 
 def test_jitter_shortens_the_interval_of_each_batch_and_never_stretches_it() -> None:
     draws = iter([0.0, 1.0, 0.5, 0.0])
-    accumulator: Accumulator[str] = Accumulator(Limits(10, 8.0, flush_jitter=0.5), random=lambda: next(draws))
+    accumulator: Accumulator[Entry] = Accumulator(Limits(10, 8.0, flush_jitter=0.5), random=lambda: next(draws))
     ages = []
     for start in (0.0, 100.0, 200.0):
-        accumulator.add("a", start)
+        accumulator.add(Entry("a"), start)
         due = accumulator.next_due()
         assert due is not None
         assert accumulator.take(due - 0.001) is None

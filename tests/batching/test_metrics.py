@@ -54,6 +54,18 @@ def test_flushes_add_up() -> None:
     assert astuple(metrics.wait_seconds) == pytest.approx((0.25, 0.25, 0.25, 0.25), rel=RELATIVE_ERROR)
 
 
+def test_a_copy_stays_as_it_is_and_leaves_the_tally_as_it_was() -> None:
+    tally = FlushTally()
+    tally.add(FLUSH, failed=1)
+    copied, before = tally.copy(), tally.metrics(pending=0)
+    tally.add(replace(FLUSH, waited=7.0, seconds=9.0, cause=Cause.CLOSE), failed=2)
+    assert copied.metrics(pending=0) == before
+    after = tally.metrics(pending=0)
+    copied.add(replace(FLUSH, waited=70.0, seconds=90.0, cause=Cause.AGE), failed=2)
+    assert tally.metrics(pending=0) == after
+    assert after.wait_seconds.maximum == 7.0, "or nothing was added"
+
+
 def test_a_retry_is_the_same_batch_once_more() -> None:
     tally = FlushTally()
     tally.add(replace(FLUSH, delivered=0, round_trips_unbatched=0, outcome=Outcome.RETRIED), failed=0)

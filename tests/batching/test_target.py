@@ -9,6 +9,7 @@ import pytest
 from perflab.batching.accumulator import Accumulator, Batch
 from perflab.batching.limits import Limits
 from perflab.batching.sizing.policy import Demand, Explanation, Lesson, Observation, Target
+from perflab.batching.waiting_lines import Entry
 from perflab.events import Cause, FlushCompleted, Outcome
 
 LIMITS = Limits(batch_size=100, flush_interval=10.0, max_pending=1_000)
@@ -33,17 +34,17 @@ class Script:
         return Explanation("script", self._targets[0], "Because.", "So.")
 
 
-def make(*targets: Target) -> tuple[Accumulator[int], Script]:
+def make(*targets: Target) -> tuple[Accumulator[Entry], Script]:
     script = Script(*targets)
     return Accumulator(LIMITS, script), script
 
 
-def fill(accumulator: Accumulator[int], *times: float) -> None:
+def fill(accumulator: Accumulator[Entry], *times: float) -> None:
     for time in times:
-        accumulator.add(0, time)
+        accumulator.add(Entry(0), time)
 
 
-def left(batch: Batch[int] | None) -> tuple[int, Cause] | None:
+def left(batch: Batch[Entry] | None) -> tuple[int, Cause] | None:
     return None if batch is None else (len(batch.entries), batch.cause)
 
 
@@ -119,7 +120,7 @@ def test_shells_look_again_when_an_item_may_have_changed_what_is_due(target: Tar
     found = []
     for count in range(1, 10):
         if accumulator.quiet_adds:
-            accumulator.add_quietly(count, 0.0)
+            accumulator.add_quietly(Entry(count), 0.0)
         else:
             found.append(count)
             fill(accumulator, 0.0)
@@ -173,7 +174,7 @@ def test_what_a_flush_teaches(flush: FlushCompleted, lesson: Lesson) -> None:
 
 
 def test_without_a_policy_the_limits_are_the_target() -> None:
-    accumulator: Accumulator[int] = Accumulator(LIMITS)
+    accumulator: Accumulator[Entry] = Accumulator(LIMITS)
     assert accumulator.target == Target(100, 100, 10.0)
     assert accumulator.explain().sizing.sizing == "fixed"
 
@@ -198,7 +199,7 @@ def test_a_policy_that_fails_is_replaced_by_the_limits(caplog: pytest.LogCapture
             raise ZeroDivisionError
 
     script = Faulty(Target(2, 2, 1.0))
-    accumulator: Accumulator[int] = Accumulator(LIMITS, script)
+    accumulator: Accumulator[Entry] = Accumulator(LIMITS, script)
     fill(accumulator, 0.0, 0.0)
     batch = accumulator.take(0.0)
     assert batch is not None

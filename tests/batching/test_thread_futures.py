@@ -23,16 +23,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perflab.batching.outcomes import Written
-from perflab.batching.part import Submission, SubmissionEntry
+from perflab.batching.part import Submission
 from perflab.batching.thread_futures import LazyFuture, ThreadFutures
-from perflab.batching.waiting_lines import Entry
 
 PATIENCE_SECONDS = 60.0
 ROUNDS = 40
 
 
-def entry_of(future: Future[Any], number: int = 0) -> SubmissionEntry:
-    entry: SubmissionEntry = Entry(Submission(None, number, future), 0, 0.0, number)  # type: ignore[arg-type]
+def entry_of(future: Future[Any], number: int = 0) -> Submission:
+    entry = Submission(None, number, future)  # type: ignore[arg-type]
+    entry.number = number
     entry.attempts = 1
     return entry
 
@@ -154,13 +154,13 @@ def test_what_it_does_not_have_is_an_error_as_ever(futures: ThreadFutures) -> No
 
 def test_a_batch_leaves_out_what_was_cancelled_or_completed_and_keeps_the_order(futures: ThreadFutures) -> None:
     entries = [entry_of(futures.new(), number) for number in range(6)]
-    entries[1].item.future.cancel()
-    entries[3].item.future.set_result("not ours")
-    entries[4].item.future.add_done_callback(lambda _: None)
+    entries[1].future.cancel()
+    entries[3].future.set_result("not ours")
+    entries[4].future.add_done_callback(lambda _: None)
     assert [entry.number for entry in futures.start(entries)] == [0, 2, 4, 5]
     for entry in entries:
         entry.attempts = 2
-    assert [entry.item.future.cancel() for entry in entries] == [False, True, False, False, False, False]
+    assert [entry.future.cancel() for entry in entries] == [False, True, False, False, False, False]
     retried = [entries[0], entries[4]]
     assert futures.start(retried) == retried, "what has started once, goes again"
 
@@ -168,7 +168,7 @@ def test_a_batch_leaves_out_what_was_cancelled_or_completed_and_keeps_the_order(
 def test_those_for_whom_somebody_waits_are_told_last(futures: ThreadFutures) -> None:
     entries = [entry_of(futures.new(), number) for number in range(5)]
     done: list[list[bool]] = []
-    entries[1].item.future.add_done_callback(lambda _: done.append([entry.item.future.done() for entry in entries]))
+    entries[1].future.add_done_callback(lambda _: done.append([entry.future.done() for entry in entries]))
     futures.start(entries)
     futures.resolve(Written(entries, [None] * 5))
     assert done == [[True] * 5], "whoever wakes finds all the others"
@@ -180,10 +180,10 @@ def test_a_callback_that_raises_reaches_nobody_else(futures: ThreadFutures, capl
 
     entries = [entry_of(futures.new(), number) for number in range(3)]
     for entry in entries:
-        entry.item.future.add_done_callback(fail)
+        entry.future.add_done_callback(fail)
     futures.start(entries)
     futures.resolve(Written(entries, [0, 1, 2]))
-    assert [entry.item.future.result(0) for entry in entries] == [0, 1, 2]
+    assert [entry.future.result(0) for entry in entries] == [0, 1, 2]
     assert caplog.text.count("a callback of a future failed") == 3
 
 
@@ -219,28 +219,28 @@ def run(*targets: Callable[[], Any]) -> list[Any]:
     return results
 
 
-def batch(futures: ThreadFutures, size: int = 20) -> list[SubmissionEntry]:
+def batch(futures: ThreadFutures, size: int = 20) -> list[Submission]:
     return [entry_of(futures.new(), number) for number in range(size)]
 
 
-def read(entries: Sequence[SubmissionEntry]) -> list[Any]:
-    return [entry.item.future.result(PATIENCE_SECONDS) for entry in entries]
+def read(entries: Sequence[Submission]) -> list[Any]:
+    return [entry.future.result(PATIENCE_SECONDS) for entry in entries]
 
 
 def completed(futures: Sequence[Future[Any]]) -> list[Future[Any]]:
     return list(as_completed(futures, PATIENCE_SECONDS))
 
 
-def cancel(entries: Sequence[SubmissionEntry]) -> list[int]:
-    return [entry.number for entry in reversed(entries) if entry.item.future.cancel()]
+def cancel(entries: Sequence[Submission]) -> list[int]:
+    return [entry.number for entry in reversed(entries) if entry.future.cancel()]
 
 
-def call_back(entries: Sequence[SubmissionEntry], called: list[Any]) -> None:
+def call_back(entries: Sequence[Submission], called: list[Any]) -> None:
     for entry in entries:
-        entry.item.future.add_done_callback(lambda future: called.append(future.result(0)))
+        entry.future.add_done_callback(lambda future: called.append(future.result(0)))
 
 
-def write(futures: ThreadFutures, entries: list[SubmissionEntry]) -> list[int]:
+def write(futures: ThreadFutures, entries: list[Submission]) -> list[int]:
     started = futures.start(entries)
     futures.resolve(Written(list(started), [entry.number for entry in started]))
     return [entry.number for entry in started]
@@ -264,7 +264,7 @@ def test_no_waiter_misses_its_result(futures: ThreadFutures) -> None:
 def test_wait_and_as_completed_end_when_all_is_there(futures: ThreadFutures) -> None:
     for _ in range(ROUNDS):
         entries = batch(futures)
-        every = [entry.item.future for entry in entries]
+        every = [entry.future for entry in entries]
         for return_when in (ALL_COMPLETED, FIRST_EXCEPTION):
             waited = run(
                 partial(write, futures, [] if every[0].done() else entries),
@@ -281,7 +281,7 @@ def test_two_waits_for_futures_of_two_batchers_do_not_lock_each_other_out() -> N
     one, two = ThreadFutures(), ThreadFutures()
     for _ in range(ROUNDS):
         ones, twos = batch(one, 5), batch(two, 5)
-        every = [entry.item.future for entry in ones + twos]
+        every = [entry.future for entry in ones + twos]
         run(
             partial(wait, every, PATIENCE_SECONDS),
             partial(wait, every[::-1], PATIENCE_SECONDS),
@@ -300,8 +300,8 @@ def test_either_it_is_cancelled_or_it_is_written(futures: ThreadFutures) -> None
             partial(cancel, entries),
         )
         assert sorted(written + cancelled) == list(range(20))
-        assert all(entries[number].item.future.result(0) == number for number in written)
-        assert all(entries[number].item.future.cancelled() for number in cancelled)
+        assert all(entries[number].future.result(0) == number for number in written)
+        assert all(entries[number].future.cancelled() for number in cancelled)
 
 
 @pytest.mark.usefixtures("hasty_switches")
@@ -344,7 +344,7 @@ def test_coroutines_wait_for_it(futures: ThreadFutures) -> None:
     entries = batch(futures)
 
     async def read_all() -> list[Any]:
-        wrapped = [asyncio.wrap_future(entry.item.future) for entry in entries]
+        wrapped = [asyncio.wrap_future(entry.future) for entry in entries]
         thread = threading.Thread(target=write, args=(futures, entries))
         thread.start()
         return await asyncio.wait_for(asyncio.gather(*wrapped), PATIENCE_SECONDS)
@@ -372,4 +372,4 @@ def test_only_its_class_is_changed_in_bulk(futures: ThreadFutures) -> None:
     entries = [entry_of(Future()), entry_of(Own(threading.RLock()))]
     futures.start(entries)
     futures.resolve(Written(entries, [3, 3]))
-    assert [entry.item.future.result(0) for entry in entries] == [3, -3]
+    assert [entry.future.result(0) for entry in entries] == [3, -3]

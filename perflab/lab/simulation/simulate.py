@@ -14,6 +14,7 @@ from perflab.batching.accumulator import Accumulator, Batch
 from perflab.batching.limits import Limits
 from perflab.batching.sizing.choice import SizingChoice, start_sizing
 from perflab.batching.sizing.policy import Explanation, Target
+from perflab.batching.waiting_lines import Entry
 from perflab.database.values import check_integer, check_number
 from perflab.errors import InvalidInput
 from perflab.events import Cause, FlushCompleted, Outcome
@@ -123,7 +124,7 @@ class _Simulation:
             raise InvalidInput("nothing arrives: give one arrival at least")
         self._server = server
         self._policy = start_sizing(sizing, limits, np.random.default_rng(seed).random)
-        self._accumulator: Accumulator[int] = Accumulator(limits, self._policy)
+        self._accumulator: Accumulator[Entry] = Accumulator(limits, self._policy)
         self._arrived: list[float] = []
         self._left: list[float] = []
         self._ended: list[float] = []
@@ -157,12 +158,12 @@ class _Simulation:
         """Accept what has come until now."""
         while self._arrivals and self._arrivals[0] <= self._now:
             arrived = heapq.heappop(self._arrivals)
-            self._accumulator.add(len(self._arrived), arrived)
+            self._accumulator.add(Entry(len(self._arrived)), arrived)
             self._arrived.append(arrived)
             self._left.append(math.nan)
             self._ended.append(math.nan)
 
-    def _write(self, batch: Batch[int], target: Target) -> None:
+    def _write(self, batch: Batch[Entry], target: Target) -> None:
         items = [entry.item for entry in batch.entries]
         if batch.attempt == 1:
             for item in items:
