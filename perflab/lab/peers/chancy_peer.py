@@ -12,7 +12,8 @@ from perflab.lab.peers.durability import count_rows, postgresql_durability
 from perflab.lab.peers.peer import Card, Handle, Payload
 
 CONCURRENCY = 1_000
-QUEUE = "peers"
+QUEUE = "default"
+"""Every worker declares a queue of this name, with a pool of processes where nobody has declared it before."""
 
 _handle: ContextVar[Handle] = ContextVar("_handle")
 
