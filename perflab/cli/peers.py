@@ -17,6 +17,8 @@ EXAMPLES = examples(
     "perflab peers pgqueuer --engine postgresql --profile smoke",
 )
 
+BATCHER_BLOCKS = 6
+
 
 def peers(
     names: Annotated[
@@ -34,12 +36,15 @@ def peers(
         Path("reports")
     ),
 ) -> None:
-    """Measure perflab's queue beside other queues on the same engine, each in its best documented setting.
+    """Measure perflab's queue and batcher beside others on the same engine, each in its best documented setting.
 
     Peers that are not installed are named in the tables. Exits with 1 when a promise is missed or a queue failed.
     """
     from tqdm import tqdm
 
+    from perflab.lab.bench.bench_files import bench_table
+    from perflab.lab.bench.comparison import compare
+    from perflab.lab.peers.batchers import batcher_comparisons
     from perflab.lab.peers.catalogue import NOT_MEASURED, find_queue
     from perflab.lab.peers.measure import INSTALL, measure_peers, visits_of
     from perflab.lab.peers.plan import peers_plan
@@ -54,9 +59,13 @@ def peers(
     total = sum(visits_of(plan, names or ()) for plan in plans)
     with tqdm(total=total, unit="visit", disable=not sys.stderr.isatty(), leave=False) as bar:
         found = [measure_peers(plan, url, names=names or (), visited=bar.update) for plan in plans]
-    files = write_peers(found, output)
+    comparisons = batcher_comparisons() if "sqlite" in engines and not names else []
+    batchers = compare(comparisons, blocks=BATCHER_BLOCKS, seed=seed)
+    files = write_peers(found, output, batchers)
     for findings in found:
         typer.echo(f"{findings.environment['engine']}\n{throughput_table(findings)}\n\n{promise_table(findings)}\n")
+    if batchers:
+        typer.echo(bench_table(batchers))
     typer.echo(f"written to {files.page}, {files.summary} and {files.samples}")
     known = {INSTALL, *NOT_MEASURED.values()}
     failed = [name for findings in found for name, reason in findings.reasons.items() if reason not in known]

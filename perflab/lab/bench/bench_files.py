@@ -122,24 +122,29 @@ def _summary(run: BenchRun) -> dict[str, Any]:
         "seed": run.seed,
         "engines": list(run.engines),
         "environment": dict(run.environment),
-        "comparisons": [
-            {
-                "operation": result.comparison.name,
-                "engine": result.comparison.engine,
-                "ours": result.comparison.ours.name,
-                "fastest_other": result.fastest_other,
-                "ratio": result.ratio.value,
-                "ratio_low": result.ratio.low,
-                "ratio_high": result.ratio.high,
-                "ratio_to_same_promises": {
-                    arm.name: [to.value, to.low, to.high]
-                    for arm in result.comparison.alike
-                    for to in [result.ratio_to(arm.name)]
-                },
-                "limit": result.comparison.limit,
-                "verdict": result.verdict,
-                "seconds_per_item": {arm.name: result.estimate(arm.name).value for arm in result.comparison.arms},
-            }
-            for result in run.results
-        ],
+        "comparisons": comparison_summaries(run.results),
     }
+
+
+def comparison_summaries(results: Sequence[ComparisonResult]) -> list[dict[str, Any]]:
+    """Estimates, ratios and verdicts, as JSON takes them."""
+    return [
+        {
+            "operation": result.comparison.name,
+            "engine": result.comparison.engine,
+            "ours": result.comparison.ours.name,
+            "fastest_other": result.fastest_other,
+            "ratio": result.ratio.value,
+            "ratio_low": result.ratio.low,
+            "ratio_high": result.ratio.high,
+            "ratio_to_same_promises": {
+                arm.name: [to.value, to.low, to.high]
+                for arm in result.comparison.alike
+                for to in [result.ratio_to(arm.name)]
+            },
+            "limit": result.comparison.limit,
+            "verdict": result.verdict,
+            "seconds_per_item": {arm.name: result.estimate(arm.name).value for arm in result.comparison.arms},
+        }
+        for result in results
+    ]

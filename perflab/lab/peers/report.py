@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from perflab.lab.bench.bench_files import bench_table, comparison_summaries
+from perflab.lab.bench.comparison import ComparisonResult
 from perflab.lab.markdown_table import markdown_table
 from perflab.lab.peers.catalogue import find_queue, installed_version
 from perflab.lab.peers.findings import PeersFindings
@@ -24,6 +26,11 @@ _METHOD = (
     "{plan.blocks} randomised complete blocks, seed {plan.seed}; geometric means, ratios paired by block with 95 % t "
     "intervals. In brackets: how many times as fast ours of the same durability is. A drain is timed from the start of "
     "the worker to its last handler. Slow queues get fewer jobs."
+)
+_BATCHERS = (
+    "What the peers do with a batch is hand-written for the raw driver, without checks. Ours takes Core statements, "
+    "works in a thread of its own so that the loop goes on, bounds what waits, and finds the item that broke a "
+    "statement, which fails a whole batch of theirs."
 )
 _LATENCY = (
     "From before the call that enqueues one job in another process to its handler on an idle worker, a job every "
@@ -123,7 +130,13 @@ def engine_section(findings: PeersFindings) -> str:
     return "\n\n".join(parts)
 
 
-def write_peers(found: Sequence[PeersFindings], folder: Path) -> PeersFiles:
+def batcher_section(results: Sequence[ComparisonResult]) -> str:
+    """Ours beside the batchers that are installed."""
+    works = [f"- **{result.comparison.name}**: {result.comparison.work}." for result in results]
+    return "\n\n".join(["## Batchers, on SQLite", _BATCHERS, "\n".join(works), bench_table(results).rstrip()])
+
+
+def write_peers(found: Sequence[PeersFindings], folder: Path, batchers: Sequence[ComparisonResult] = ()) -> PeersFiles:
     """Write all there is to know of a run into a folder, which is made if it is missing."""
     folder.mkdir(parents=True, exist_ok=True)
     files = PeersFiles(folder / "peers.md", folder / "peers.json", folder / "peers.csv")
@@ -135,8 +148,9 @@ def write_peers(found: Sequence[PeersFindings], folder: Path) -> PeersFiles:
         f"interleaved. {engines}; Python {environment['python']}; {environment['cpu']}, {environment['cores']} cores. "
         "Only ratios inside one run mean something."
     )
-    files.page.write_text("\n\n".join([head, *map(engine_section, found)]) + "\n", encoding="utf-8")
-    summary = [_summary(findings) for findings in found]
+    sections = [head, *map(engine_section, found), *([batcher_section(batchers)] if batchers else [])]
+    files.page.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+    summary = {"queues": [_summary(findings) for findings in found], "batchers": comparison_summaries(batchers)}
     files.summary.write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     samples = pd.concat([findings.visits.assign(engine=findings.plan.engine) for findings in found])
     samples.drop(columns="latencies", errors="ignore").to_csv(files.samples, index=False)

@@ -88,7 +88,7 @@ def test_a_page_and_files_for_programs(findings: PeersFindings, tmp_path: Path) 
     assert "30,000 jobs ran in 30,000 runs" in page
     for text in ("### Promises", "### Start latency", "leases end with a dead worker", "batch_size=100", INSTALL):
         assert text in page
-    (summary,) = json.loads(files.summary.read_text())
+    (summary,) = json.loads(files.summary.read_text())["queues"]
     assert summary["not_measured"] == {"chancy": INSTALL}
     assert {promise["verdict"] for promise in summary["promises"]} == {"kept", "missed"}
     assert len(pd.read_csv(files.samples)) == len(findings.visits)
