@@ -6,14 +6,26 @@ An upsert on PostgreSQL may touch a row only once, so rows that apply one after 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from perflab.database.columns import columns_of
 from perflab.scheduler.engine import ABSENT, IngestRow
 
 NetIngest: TypeAlias = tuple[str, str | None, str | None, int, str, int]
 """What several ingest rows of one watch come to: name of the watch; the last cursor and the last etag that were given
 (None: none was); when the last success was (ABSENT: there is none, and the failures add to those that are known); the
 error of the last row ("" if that is a success); errors after the last success, or all of them."""
+
+
+def net_ingest_columns(rows: Sequence[IngestRow], now: int) -> Sequence[Sequence[Any]]:
+    """What `fold_ingest_rows` returns, by columns. For successes of different watches, as nearly all batches are, there
+    is no row to be made in between.
+    """
+    watches, cursors, etags, moments, errors = columns_of(rows)
+    if errors.count(ABSENT) < len(rows) or len(set(watches)) < len(rows):
+        return columns_of(fold_ingest_rows(rows, now))
+    successes = [moment or now for moment in moments]
+    return watches, _given(cursors), _given(etags), successes, [""] * len(rows), [0] * len(rows)
 
 
 def fold_ingest_rows(rows: Sequence[IngestRow], now: int) -> list[NetIngest]:
@@ -31,6 +43,10 @@ def fold_ingest_rows(rows: Sequence[IngestRow], now: int) -> list[NetIngest]:
         earlier = net_of_watch.get(row[0])
         net_of_watch[row[0]] = later if earlier is None else _fold(earlier, later)
     return list(net_of_watch.values())
+
+
+def _given(texts: Sequence[Any]) -> Sequence[str | None]:
+    return [None if text == ABSENT else text for text in texts] if ABSENT in texts else texts
 
 
 def _net(row: IngestRow, now: int) -> NetIngest:

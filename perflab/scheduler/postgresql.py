@@ -16,7 +16,7 @@ from perflab.database.statements import load_statements
 from perflab.queue.engine import CHANNEL, Lease
 from perflab.scheduler.cron_slots import CronSlots, KnownCrons
 from perflab.scheduler.engine import JOB_ATTEMPTS, IngestRow, StoredIngestState, StoredWatch, WatchRow
-from perflab.scheduler.ingest_fold import NetIngest, fold_ingest_rows
+from perflab.scheduler.ingest_fold import net_ingest_columns
 from perflab.scheduler.tick import Ticked, TickRequest
 
 _SQL = load_statements("perflab.scheduler", "postgresql")
@@ -42,8 +42,8 @@ class PostgresSchedulerEngine:
         return Deferred(ids)
 
     def update_ingest_states(self, connection: DriverConnection, rows: Sequence[IngestRow], now: int) -> Sequence[bool]:
-        net = fold_ingest_rows(rows, now)
-        answer = connection.execute(_SQL["update_ingest_states"], {"now": now, **_ingest_columns(net)})
+        given = {"now": now, **_ingest_columns(net_ingest_columns(rows, now))}
+        answer = connection.execute(_SQL["update_ingest_states"], given)
 
         def known() -> list[bool]:
             unknown = {name for (name,) in answer.fetchall()}
@@ -146,8 +146,8 @@ def _watch_columns(rows: Sequence[WatchRow]) -> dict[str, Any]:
     }
 
 
-def _ingest_columns(rows: Sequence[NetIngest]) -> dict[str, Any]:
-    names, cursors, etags, last_successes, last_errors, failures = columns_of(rows)
+def _ingest_columns(columns: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    names, cursors, etags, last_successes, last_errors, failures = columns
     return {
         "names": TextArray(names),
         "cursors": TextArray(cursors),

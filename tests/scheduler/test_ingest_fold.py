@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from perflab.database.database import Database
 from perflab.scheduler.engine import ABSENT, IngestRow
-from perflab.scheduler.ingest_fold import NetIngest, fold_ingest_rows
+from perflab.scheduler.ingest_fold import NetIngest, fold_ingest_rows, net_ingest_columns
 from perflab.scheduler.scheduler import Scheduler
 from perflab.scheduler.watch import IngestState, Watch
 from tests.postgres_databases import PostgresDatabases
@@ -103,6 +103,24 @@ def test_a_batch_has_the_same_effect_as_its_rows_one_by_one(
 )
 def test_what_rows_come_to(rows: list[IngestRow], expected: NetIngest) -> None:
     assert fold_ingest_rows(rows, NOW) == [expected]
+    assert [tuple(column) for column in net_ingest_columns(rows, NOW)] == [(value,) for value in expected]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcd"),
+            st.sampled_from([ABSENT, "", "0", "1"]),
+            st.sampled_from([ABSENT, "", "e"]),
+            st.sampled_from([ABSENT, 5, 9]),
+            st.just(ABSENT) | st.sampled_from([ABSENT, "", "x"]),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_columns_are_those_of_the_rows(rows: list[IngestRow]) -> None:
+    assert list(zip(*net_ingest_columns(rows, NOW), strict=True)) == fold_ingest_rows(rows, NOW)
 
 
 def test_each_watch_comes_once() -> None:
