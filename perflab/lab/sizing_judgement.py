@@ -77,7 +77,17 @@ def judge(findings: SizingFindings, sizing: str = "adaptive") -> list[JudgedLoad
 
 def judgement_table(judged: Sequence[JudgedLoad]) -> str:
     """As a Markdown table."""
-    header = ["load", "best fixed", "adaptive", "ratio", "p99 of best", "p99 of adaptive", "fixed in time", "verdict"]
+    header = [
+        "load",
+        "best fixed",
+        "adaptive",
+        "ratio",
+        "p99 of best",
+        "p99 of adaptive",
+        "load late",
+        "fixed in time",
+        "verdict",
+    ]
     rows = [
         (
             one.load,
@@ -86,6 +96,7 @@ def judgement_table(judged: Sequence[JudgedLoad]) -> str:
             times_interval(one.throughput.value, one.throughput.low, one.throughput.high),
             _p99(one.best.p99),
             _p99(one.policy.p99),
+            "" if one.policy.lag_p99 is None else format_seconds(one.policy.lag_p99),
             f"{one.fixed_within} of {one.fixed}",
             f"**{one.verdict}**",
         )
@@ -135,7 +146,12 @@ def _exception(one: JudgedLoad) -> str:
         faults.append(f"it has {ratio} times the throughput of {one.best.label}")
     if one.in_time is not Judgement.MET:
         p99 = "it did not keep up in every block" if one.policy.p99 is None else f"its p99 is {_p99(one.policy.p99)}"
-        faults.append(f"{p99}, and {one.fixed_within or 'none'} of {one.fixed} fixed settings kept within the target")
+        late = (
+            "" if one.policy.lag_p99 is None else f" (the load itself came {format_seconds(one.policy.lag_p99)} late)"
+        )
+        faults.append(
+            f"{p99}{late}, and {one.fixed_within or 'none'} of {one.fixed} fixed settings kept within the target"
+        )
     return f"{one.load}: {one.verdict}, for {'; and '.join(faults)}."
 
 

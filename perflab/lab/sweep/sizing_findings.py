@@ -26,6 +26,8 @@ class Arm:
         cell: What was measured.
         p99: Seconds from the intended time (of clients, from `submit`) to the result; None where it did not keep up in
             every block, or where items are submitted as fast as possible.
+        lag_p99: Seconds by which the load itself came late, the median of the blocks; None in a closed loop. It is part
+            of the p99, and says how busy the machine was.
         writer_seconds_per_item: Seconds of the writer's time.
         items_per_second: End to end.
         round_trips_per_item: As counted.
@@ -35,6 +37,7 @@ class Arm:
     load: str
     cell: Cell
     p99: Estimate | None
+    lag_p99: float | None
     writer_seconds_per_item: Estimate
     items_per_second: Estimate
     round_trips_per_item: float
@@ -189,6 +192,7 @@ class SizingFindings:
             load=load,
             cell=cell,
             p99=geometric_mean_interval(visits["p99"].to_numpy(float)) if rated else None,
+            lag_p99=None if visits["lag_p99"].isna().any() else float(visits["lag_p99"].median()),
             writer_seconds_per_item=geometric_mean_interval(visits["writer_seconds_per_item"].to_numpy(float)),
             items_per_second=geometric_mean_interval(visits["items_per_second"].to_numpy(float)),
             round_trips_per_item=float(visits["round_trips"].sum() / visits["items"].sum()),
