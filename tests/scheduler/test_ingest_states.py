@@ -172,3 +172,20 @@ def test_a_batcher_takes_the_operations(database: Database, scheduler: Scheduler
     assert [future.result() for future in updated] == [True] * 30 + [False]
     assert removed.result() is True
     assert set(scheduler.ingest_states()) == {f"w{n}" for n in range(1, 30)}
+
+
+@pytest.mark.parametrize("engine", ["postgresql"])
+def test_states_are_rewritten_where_they_are(scheduler: Scheduler) -> None:
+    """New versions take the room of old ones in their pages, and need neither new index entries nor a vacuum."""
+
+    def pages() -> int:
+        ((count,),) = scheduler.db.fetch("SELECT pg_relation_size('perflab_ingest_states') / 8192", {})
+        return int(count)
+
+    names = [f"watch-{n}" for n in range(2_000)]
+    scheduler.add_watches_bulk(Watch(name, 60.0) for name in names)
+    scheduler.update_ingest_states_bulk(IngestState(name, cursor="1") for name in names)
+    at_first = pages()
+    for page in range(2, 7):
+        scheduler.update_ingest_states_bulk(IngestState(name, cursor=str(page)) for name in names)
+    assert at_first <= pages() <= 1.5 * at_first
