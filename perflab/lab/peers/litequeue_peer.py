@@ -24,7 +24,7 @@ class LiteQueuePeer:
         guarantee="at least once if one looks for locked messages and retries them",
         finished="kept, until prune()",
         durability="normal",
-        slowness=10,
+        slowness=2,  # each pop sorts all that is ready, so few jobs would flatter it
     )
 
     @contextmanager
