@@ -12,9 +12,11 @@ from sqlalchemy import Table, insert
 
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
+from perflab.database.operation import PLAIN_FROM
 from perflab.errors import (
     DatabaseUnusable,
     DeliveryTimeout,
+    InvalidInput,
     LifecycleError,
     StatementError,
 )
@@ -94,6 +96,59 @@ def test_a_faulty_operation_never_strands_its_neighbours(
     assert shell.submit(append, 4) is not None
     shell.flush()
     assert rows() == [1, 2, 3, 4]
+
+
+# -- items that are prepared together ----------------------------------------------------------------------------------
+
+
+class Plain(Faulty):
+    """An operation that prepares many items by columns; negative ones cannot be stored."""
+
+    def __init__(self, fault: str = "") -> None:
+        super().__init__(fault)
+        self.singly: list[int] = []
+
+    def prepare(self, item: int) -> int:
+        self.singly.append(item)
+        if item < 0:
+            raise InvalidInput(f"{item} is negative")
+        return 2 * item
+
+    def prepare_plain(self, items: Sequence[int]) -> Sequence[int] | None:
+        if min(items) < 0:
+            raise InvalidInput("one is negative")
+        rows = [2 * item for item in items]
+        return {"none": None, "too few": rows[1:]}.get(self._fault, rows)
+
+
+ITEMS = list(range(PLAIN_FROM))
+
+
+def test_a_batch_is_prepared_together(make_shell: MakeShell) -> None:
+    plain, shell = Plain(), make_shell()
+    handles = shell.submit_all(plain, ITEMS)
+    shell.flush()
+    assert [handle.result() for handle in handles] == [2 * item for item in ITEMS]
+    assert plain.singly == []
+
+
+def test_whoever_is_refused_together_is_found_singly(make_shell: MakeShell, append: Any, rows: Rows) -> None:
+    plain, shell = Plain(), make_shell()
+    first, handles, last = shell.submit(append, 1), shell.submit_all(plain, [*ITEMS, -1, 7]), shell.submit(append, 2)
+    shell.flush()
+    assert isinstance(handles.pop(-2).error(), InvalidInput)
+    assert [handle.result() for handle in (first, *handles, last)] == [10, *(2 * item for item in (*ITEMS, 7)), 20]
+    assert plain.singly == [*ITEMS, -1, 7]
+    assert rows() == [1, 2]
+
+
+@pytest.mark.parametrize("fault", ["none", "too few"])
+def test_what_is_not_prepared_together_is_so_singly(make_shell: MakeShell, fault: str) -> None:
+    plain, shell = Plain(fault), make_shell()
+    handles = shell.submit_all(plain, ITEMS)
+    shell.flush()
+    assert [handle.result() for handle in handles] == [2 * item for item in ITEMS]
+    assert plain.singly == ITEMS
 
 
 # -- passing failures --------------------------------------------------------------------------------------------------
