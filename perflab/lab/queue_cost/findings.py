@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from perflab.lab.quantities import format_factor
+from perflab.lab.quantities import format_count
 from perflab.lab.queue_cost.plan import Depth, Handler, Hold, QueuePlan
 from perflab.lab.statistics.intervals import geometric_mean_interval
 from perflab.lab.statistics.ratio import Ratio, paired_ratio
@@ -93,8 +93,8 @@ class QueueFindings:
         deepest = Depth(self.plan.ready[-1])
         return {
             "one_worker_jobs_per_second": float(one["jobs_per_second"]),
-            "deep_queue": f"{format_factor(self.growth(deepest).value)} times the claim, with {deepest}",
-            "held_snapshot": f"{format_factor(self.slow_down(Hold.HELD).value)} times the claim before",
+            "deep_queue": f"{format_count(self.growth(deepest).value)} times the claim, with {deepest}",
+            "held_snapshot": f"{format_count(self.slow_down(Hold.HELD).value)} times the claim before",
         }
 
 
