@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from perflab.queue.backoff import Backoff
     from perflab.queue.depth import DepthLimit, QueuePressure
     from perflab.queue.hints import Discard, Retry
-    from perflab.queue.job import DeadJob, DoneJob, Job, NewJob, QueueCounts
+    from perflab.queue.job import DeadJob, DoneJob, Job, JobProgress, NewJob, QueueCounts
     from perflab.queue.leases import WorkerLease
+    from perflab.queue.progress_reports import Progress
     from perflab.queue.queue import PriorityQueue
     from perflab.queue.worker import Worker, WorkerReport
     from perflab.scheduler.scheduler import Scheduler
@@ -87,6 +88,7 @@ _HOME = {
     "IngestState": "perflab.scheduler.watch",
     "InsertReport": "perflab.batching.inserter",
     "Job": "perflab.queue.job",
+    "JobProgress": "perflab.queue.job",
     "Lane": "perflab.batching.lanes",
     "MetricsRegistry": "perflab.monitoring.registry",
     "NewJob": "perflab.queue.job",
@@ -94,6 +96,7 @@ _HOME = {
     "Overview": "perflab.monitoring.overview",
     "PerflabError": "perflab.errors",
     "PriorityQueue": "perflab.queue.queue",
+    "Progress": "perflab.queue.progress_reports",
     "QueueCounts": "perflab.queue.job",
     "QueuePressure": "perflab.queue.depth",
     "RequestBatcher": "perflab.batching.batcher",
@@ -147,6 +150,7 @@ __all__ = [
     "IngestState",
     "InsertReport",
     "Job",
+    "JobProgress",
     "Lane",
     "MetricsRegistry",
     "NewJob",
@@ -154,6 +158,7 @@ __all__ = [
     "Overview",
     "PerflabError",
     "PriorityQueue",
+    "Progress",
     "QueueCounts",
     "QueuePressure",
     "RequestBatcher",

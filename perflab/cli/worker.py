@@ -32,7 +32,10 @@ EXIT_FAILED = 1
 def worker(
     context: typer.Context,
     handler: Annotated[
-        str, typer.Argument(metavar="MODULE:HANDLER", help="A function that takes a Job; `def` or `async def`.")
+        str,
+        typer.Argument(
+            metavar="MODULE:HANDLER", help="A function that takes a Job, or a Job and a Progress; `def` or `async def`."
+        ),
     ],
     url: DatabaseUrl = None,
     *,

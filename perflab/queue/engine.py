@@ -27,6 +27,10 @@ ExtendRow: TypeAlias = tuple[int, int, int]
 """id, attempt, new end of the lease"""
 KeptJobs: TypeAlias = tuple[int, list[bool]]
 """id of a worker's lease, and which jobs it has"""
+ProgressRow: TypeAlias = tuple[int, int, float, str]
+"""id, attempt, fraction that is done, note"""
+ReportedRow: TypeAlias = tuple[int, int, float, str, int]
+"""id, attempt, fraction, note, when it was reported"""
 RetryRow: TypeAlias = tuple[int, int]
 """id, number of attempts more"""
 ClaimedRow: TypeAlias = tuple[int, int, int, str, int, int, str | None, bytes | None]
@@ -104,6 +108,12 @@ class QueueEngine(Protocol):
 
         Jobs of a worker's lease get one of their own.
         """
+
+    def report_progress(self, connection: DriverConnection, rows: Sequence[ProgressRow], now: int) -> Sequence[bool]:
+        """Note how far what is still held is; of several rows for one lease, the last one counts."""
+
+    def progress(self, database: Database, queue: str, ids: Sequence[int]) -> Sequence[ReportedRow]:
+        """The last reports of those of these jobs that have one, in any order, on a reading connection."""
 
     def open_lease(
         self, connection: DriverConnection, queue: str, worker: str, now: int, *, lease_until: int

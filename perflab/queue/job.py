@@ -116,6 +116,19 @@ class DoneJob:
     unreadable: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """The last report of how far a job is."""
+
+    id: int
+    attempt: int
+    """Whose report it is: an earlier one's stays until the present attempt has one."""
+    fraction: float
+    """0 … 1"""
+    note: str
+    reported_at: datetime
+
+
 class JobState(StrEnum):
     """Where an unfinished or dead job stands. A done one has no row, or one in the table of finished jobs."""
 
@@ -154,6 +167,7 @@ TRANSITIONS = (
     Transition(JobState.RUNNING, "mark_error", JobState.SCHEDULED, "the lease is still held, attempts are left"),
     Transition(JobState.RUNNING, "mark_error", JobState.DEAD, "the lease is still held; none are left, or Discard"),
     Transition(JobState.RUNNING, "extend_lease", JobState.RUNNING, "the lease is still held"),
+    Transition(JobState.RUNNING, "report_progress", JobState.RUNNING, "the lease is still held"),
     Transition(JobState.RUNNING, "release", JobState.READY, "the lease is still held"),
     Transition(JobState.RUNNING, "release", JobState.DEAD, "the lease is still held, and was number 32767"),
     Transition(JobState.RUNNING, "rescue_expired", JobState.READY, "the lease has run out, and was the first"),

@@ -16,11 +16,12 @@ from perflab.database.values import (
     approximate_bytes,
     check_integer,
     check_number,
+    check_text,
     shown,
 )
 from perflab.errors import InvalidInput
 from perflab.events import Event, JobsFinished
-from perflab.queue.engine import DIES, ErrorRow, Lease, RetryRow
+from perflab.queue.engine import DIES, ErrorRow, Lease, ProgressRow, RetryRow
 from perflab.queue.enqueue import Enqueue
 from perflab.queue.hints import Discard
 from perflab.queue.hints import Retry as RetryHint
@@ -36,10 +37,14 @@ Parameter = TypeVar("Parameter")
 LONGEST_LEASE_SECONDS = 366 * 86_400.0
 LONGEST_ERROR = 2_000
 """Characters of an error that are kept."""
+LONGEST_NOTE = 2_000
+"""Characters of a note on progress; a longer one is refused."""
 
 
 DoneItem: TypeAlias = Job | tuple[Job, Any]
 """A job, or a job and its result."""
+ProgressItem: TypeAlias = tuple[Job, float, str]
+"""A job, how much of it is done (0 … 1), and a note for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,25 @@ class ExtendLease(QueueOperation[tuple[Job, float], bool]):
         return self._engine.extend_lease(connection, [(*lease, now + duration) for lease, duration in rows])
 
 
+class ReportProgress(QueueOperation[ProgressItem, bool]):
+    """False: the lease had been lost. Of several reports for a job the last one counts."""
+
+    name = "report_progress"
+
+    def prepare(self, item: ProgressItem) -> ProgressRow:
+        if not isinstance(item, tuple) or len(item) != 3:
+            raise InvalidInput(f"an item is {type(item).__name__} {shown(item, 80)}: give (job, fraction, note)")
+        job, fraction, note = item
+        check_progress(fraction, note)
+        return *lease_of(job), float(fraction), note
+
+    def size_bytes(self, item: ProgressItem) -> int:
+        return ROW_BYTES + len(item[2])
+
+    def apply(self, connection: DriverConnection, rows: Sequence[ProgressRow]) -> Sequence[bool]:
+        return self._engine.report_progress(connection, rows, self._settings.now())
+
+
 class Cancel(QueueOperation[int, bool]):
     """Takes an id. False: there is no such job in this queue, or it is running or dead."""
 
@@ -214,6 +238,7 @@ class QueueOperations:
         self.mark_error = MarkError(settings)
         self.release = Release(settings)
         self.extend_lease = ExtendLease(settings)
+        self.report_progress = ReportProgress(settings)
         self.cancel = Cancel(settings)
         self.retry = Retry(settings)
 
@@ -225,6 +250,18 @@ def lease_microseconds(lease_seconds: float) -> int:
         InvalidInput: not above zero, or longer than a year.
     """
     return int(check_number(lease_seconds, "lease", high=LONGEST_LEASE_SECONDS, above_low=True) * 1e6)
+
+
+def check_progress(fraction: float, note: str) -> None:
+    """Refuse a report that cannot be kept.
+
+    Raises:
+        InvalidInput: the fraction is not within 0 … 1, or the note no text, too long, or one that engines cannot hold.
+    """
+    check_number(fraction, "the fraction that is done", high=1.0)
+    if not isinstance(note, str) or len(note) > LONGEST_NOTE:
+        raise InvalidInput(f"the note is {shown(note, 80)}: give at most {LONGEST_NOTE:,} characters")
+    check_text(note, "the note")
 
 
 def describe_error(error: BaseException | str) -> str:

@@ -26,6 +26,8 @@ from perflab.queue.engine import (
     KeptJobs,
     Lease,
     OnConflict,
+    ProgressRow,
+    ReportedRow,
     RetryRow,
 )
 from perflab.queue.job import QueueCounts
@@ -141,6 +143,29 @@ class PostgresQueueEngine:
             return [row[:2] in held for row in rows]
 
         return Deferred(read)
+
+    def report_progress(self, connection: DriverConnection, rows: Sequence[ProgressRow], now: int) -> Sequence[bool]:
+        last = {row[:2]: row for row in rows}
+        ids, attempts, fractions, notes = zip(*last.values(), strict=True)
+        cursor = connection.execute(
+            _SQL["report_progress"],
+            {
+                "ids": IntegerArray(ids),
+                "attempts": IntegerArray(attempts),
+                "fractions": list(fractions),
+                "notes": TextArray(notes),
+                "now": now,
+            },
+        )
+
+        def read() -> list[bool]:
+            held = set(cursor.fetchall())
+            return [row[:2] in held for row in rows]
+
+        return Deferred(read)
+
+    def progress(self, database: Database, queue: str, ids: Sequence[int]) -> Sequence[ReportedRow]:
+        return database.fetch(_SQL["progress"], {"queue": queue, "ids": IntegerArray(ids)})
 
     def cancel(self, connection: DriverConnection, queue: str, ids: Sequence[int]) -> Sequence[bool]:
         cursor = connection.execute(_SQL["cancel"], {"queue": queue, "ids": IntegerArray(ids)})

@@ -445,6 +445,32 @@ WITH answer AS (
 /* ledger: id, attempt */
 SELECT id, attempt FROM answer
 
+-- name: report_progress
+-- No id and attempt come twice. No column of an index changes.
+WITH answer AS (
+    UPDATE perflab_jobs AS job
+    SET progress = reported.fraction,
+        progress_note = reported.note,
+        progress_attempt = reported.attempt,
+        progress_at = %(now)s::int8
+    FROM unnest(
+        %(ids)b::int8[], %(attempts)b::int8[], %(fractions)b::float8[], %(notes)b::text[]
+    ) AS reported (id, attempt, fraction, note)
+    WHERE job.id = ANY(ARRAY(
+            SELECT id FROM perflab_jobs WHERE id = ANY(%(ids)b::int8[]) AND state || '' = 'running' ORDER BY id FOR UPDATE
+        ))
+        AND job.id = reported.id
+        AND job.attempt = reported.attempt
+    RETURNING job.id, job.attempt
+)
+/* ledger: id, attempt */
+SELECT id, attempt FROM answer
+
+-- name: progress
+SELECT id, progress_attempt, progress, progress_note, progress_at
+FROM perflab_jobs
+WHERE id = ANY(%(ids)b::int8[]) AND queue || '' = %(queue)s::text AND progress_at IS NOT NULL
+
 -- name: cancel
 WITH answer AS (
     DELETE FROM perflab_jobs

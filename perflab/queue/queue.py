@@ -26,6 +26,7 @@ from perflab.queue.leases import QueueLeases
 from perflab.queue.operation import QueueOperation, QueueSettings
 from perflab.queue.operations import DoneItem
 from perflab.queue.postgresql import PostgresQueueEngine
+from perflab.queue.progress import QueueProgress
 from perflab.queue.sqlite import SQLiteQueueEngine
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class WriteBehind(Protocol):
     def metrics(self) -> BatchingMetrics: ...
 
 
-class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, Generic[Id, Ack]):
+class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, QueueProgress, Generic[Id, Ack]):
     """A queue of jobs in a database: durable, ordered by priority, shared by any number of processes.
 
     A job is done when its acknowledgement is committed: until then, if its worker dies or loses its lease, another one

@@ -26,6 +26,8 @@ from perflab.queue.engine import (
     KeptJobs,
     Lease,
     OnConflict,
+    ProgressRow,
+    ReportedRow,
     RetryRow,
 )
 from perflab.queue.job import QueueCounts
@@ -107,6 +109,15 @@ class SQLiteQueueEngine:
         for parameters, ids in groups.items():
             held.update(connection.execute(_SQL["extend_lease"], (_json_array(ids), *parameters)))
         return [row[:2] in held for row in rows]
+
+    def report_progress(self, connection: DriverConnection, rows: Sequence[ProgressRow], now: int) -> list[bool]:
+        last = {row[:2]: row for row in rows}
+        reports = json.dumps(list(last.values()), ensure_ascii=False)
+        held = set(connection.execute(_SQL["report_progress"], (reports, now)).fetchall())
+        return [row[:2] in held for row in rows]
+
+    def progress(self, database: Database, queue: str, ids: Sequence[int]) -> Sequence[ReportedRow]:
+        return database.fetch(_SQL["progress"], (_json_array(ids), queue))
 
     def cancel(self, connection: DriverConnection, queue: str, ids: Sequence[int]) -> list[bool]:
         return first_only(ids, _ids(connection, "cancel", ids, queue))

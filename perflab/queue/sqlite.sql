@@ -159,6 +159,30 @@ FROM (
 WHERE perflab_jobs.id = failed.id AND perflab_jobs.attempt = failed.attempt AND state = 'running'
 RETURNING id, attempt
 
+-- name: report_progress
+-- ?1 is a JSON array of [id, attempt, fraction, note].
+UPDATE perflab_jobs
+SET progress = reported.fraction,
+    progress_note = reported.note,
+    progress_attempt = reported.attempt,
+    progress_at = ?2
+FROM (
+    SELECT
+        json_extract(value, '$[0]') AS id,
+        json_extract(value, '$[1]') AS attempt,
+        json_extract(value, '$[2]') AS fraction,
+        json_extract(value, '$[3]') AS note
+    FROM json_each(?1)
+) AS reported
+WHERE perflab_jobs.id = reported.id AND perflab_jobs.attempt = reported.attempt AND state = 'running'
+RETURNING id, attempt
+
+-- name: progress
+-- The unary plus keeps the queue from being looked up: the key is the way in.
+SELECT id, progress_attempt, progress, progress_note, progress_at
+FROM perflab_jobs
+WHERE id IN (SELECT value FROM json_each(?1)) AND +queue = ?2 AND progress_at IS NOT NULL
+
 -- name: cancel
 DELETE FROM perflab_jobs
 WHERE id IN (SELECT value FROM json_each(?1)) AND queue = ?2 AND state IN ('scheduled', 'ready')

@@ -14,6 +14,7 @@ from perflab.errors import InvalidInput, LifecycleError
 from perflab.queue.job import Job
 from perflab.queue.leases import check_worker_name
 from perflab.queue.operations import lease_microseconds
+from perflab.queue.progress_reports import Progress
 from perflab.queue.queue import PriorityQueue
 from perflab.queue.stop_signals import stop_signals
 from perflab.queue.worker_run import StopRequests, WorkerReport, WorkerRun, WorkerSettings
@@ -44,7 +45,8 @@ class Worker:
 
     Args:
         queue: where the jobs come from.
-        handler: takes a `Job`.
+        handler: takes a `Job`. One with two positional parameters without a default also gets a `Progress`, to say how
+            far it is with `progress(0.4, "page 4 of 10")`, as often as it likes; `queue.progress(ids)` reads that.
         concurrency: jobs that run at a time.
         prefetch: jobs claimed ahead of those that run; None: what the handlers do in 0.05 s, at most 1,000, at least
             twice `concurrency`. More make claims cheaper, and others wait longer.
@@ -70,7 +72,7 @@ class Worker:
     def __init__(
         self,
         queue: PriorityQueue[Any, Any],
-        handler: Callable[[Job], object],
+        handler: Callable[[Job], object] | Callable[[Job, Progress], object],
         *,
         concurrency: int = 4,
         prefetch: int | None = None,

@@ -19,6 +19,7 @@ from perflab.queue.jobs_in_hand import JobsInHand
 from perflab.queue.loop_runner import LoopRunner
 from perflab.queue.operations import DoneItem
 from perflab.queue.prefetch import AdaptivePrefetch, FixedPrefetch
+from perflab.queue.progress_reports import ProgressReports
 from perflab.queue.queue import PriorityQueue
 from perflab.queue.thread_runner import ThreadRunner
 from perflab.queue.wakeup import Wakeup
@@ -96,7 +97,7 @@ class WorkerRun:
     def __init__(
         self,
         queue: PriorityQueue[Any, Any],
-        handler: Callable[[Job], object],
+        handler: Callable[..., object],
         settings: WorkerSettings,
         stops: StopRequests,
         *,
@@ -117,7 +118,8 @@ class WorkerRun:
             AdaptivePrefetch(settings.concurrency) if settings.prefetch is None else FixedPrefetch(settings.prefetch)
         )
         done_item = queue.operations.mark_done.done_item
-        self._runner = _make_runner(handler, settings.concurrency, self._in_hand, done_item)
+        self._reports = ProgressReports(queue, monotonic=monotonic)
+        self._runner = _make_runner(handler, self._reports, settings.concurrency, self._in_hand, done_item)
         self._pause = 0.0
         """Seconds between the last two claims that found nothing."""
         self._next_claim = 0.0
@@ -179,6 +181,7 @@ class WorkerRun:
             now = self._monotonic()
             if expired := in_hand.expire(now):
                 self._runner.give_up(expired)
+            self._reports.write_if_due()
             in_hand.low_water = self._prefetch.jobs // 2
             room = self._room()
             seconds = min(self._until_acknowledgement(now), self._until_claim(now) if room else math.inf)
@@ -256,12 +259,14 @@ class WorkerRun:
         deadline = self._monotonic() + self._settings.drain_timeout
         while in_hand.running and self._stops.count < 2 and (now := self._monotonic()) < deadline:
             in_hand.expire(now)
+            self._reports.write_if_due()
             seconds = self._until_acknowledgement(now)
             if seconds <= 0.0:
                 self._acknowledge()
                 continue
             time_is_up = in_hand.next_deadline()
             self._wakeup.wait(min(seconds, deadline - now, math.inf if time_is_up is None else time_is_up - now))
+        self._reports.write()  # while the leases hold
         unended = in_hand.take_running()
         if unended:
             logger.warning("%d jobs are given back while their handlers still run", len(unended))
@@ -283,8 +288,13 @@ class WorkerRun:
 
 
 def _make_runner(
-    handler: Any, concurrency: int, in_hand: JobsInHand, done_item: Callable[[Job, object], DoneItem]
+    handler: Any,
+    reports: ProgressReports,
+    concurrency: int,
+    in_hand: JobsInHand,
+    done_item: Callable[[Job, object], DoneItem],
 ) -> ThreadRunner | LoopRunner:
+    of_job = reports.for_handler(handler)
     if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
-        return LoopRunner(handler, concurrency, in_hand, done_item)
-    return ThreadRunner(handler, concurrency, in_hand, done_item)
+        return LoopRunner(of_job, concurrency, in_hand, done_item)
+    return ThreadRunner(of_job, concurrency, in_hand, done_item)

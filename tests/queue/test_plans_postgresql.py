@@ -35,6 +35,8 @@ PARAMETERS = {
     "worker_id": 1,
     "delays": [9] * BATCH,
     "errors": ["x"] * BATCH,
+    "fractions": [0.5] * BATCH,
+    "notes": ["x"] * BATCH,
     "died_before": 9,
     "done_before": 9,
     "before": 9,
@@ -59,6 +61,8 @@ EXPECTED: dict[str, tuple[str, str]] = {
     "mark_done": BY_ID,
     "keep_done": BY_ID,
     "release": BY_ID,
+    "report_progress": BY_ID,
+    "progress": BY_ID,
     "extend_lease": BY_ID,
     "mark_error": BY_ID,
     "cancel": BY_ID,
@@ -147,7 +151,7 @@ def parts(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def plan_of(database: Database, name: str) -> list[dict[str, Any]]:
-    attempts: Any = [1] * BATCH if name in {"mark_error", "replace_lease"} else 1
+    attempts: Any = [1] * BATCH if name in {"mark_error", "report_progress", "replace_lease"} else 1
     (((explained,),),) = (
         database.fetch(f"EXPLAIN (FORMAT JSON) {STATEMENTS[name]}", {**PARAMETERS, "attempts": attempts}),
     )

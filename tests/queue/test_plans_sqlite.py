@@ -25,6 +25,8 @@ EXPECTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "purge_done": (("q", 9, 9), "perflab_jobs_done_at (queue=? AND done_at<?)"),
     "release": (("[1]", 1, 9), BY_ID),
     "extend_lease": (("[1]", 1, 9), BY_ID),
+    "report_progress": (('[[1, 1, 0.5, "x"]]', 9), BY_ID),
+    "progress": (("[1]", "q"), BY_ID),
     "mark_error": (('[[1, 1, 9, "x"]]', 9), BY_ID),
     "cancel": (("[1]", "q"), BY_ID),
     "retry": (("[1]", "q", 1, 9), BY_ID),
