@@ -39,6 +39,7 @@ def scheduler(
     import threading
 
     from perflab.database.database import Database
+    from perflab.database.schema import check_schema
     from perflab.queue.stop_signals import stop_signals
     from perflab.scheduler.scheduler import Scheduler
 
@@ -52,6 +53,7 @@ def scheduler(
             stop.set()
 
     with Database.open(database_url(url)) as database, stop_signals(stop.set):
+        check_schema(database)
         ticking = Scheduler(database)
         ticking.run(interval=interval, limit=limit, stop=stop, on_tick=tell)
         total = ticking.metrics()

@@ -32,10 +32,7 @@ EXIT_FAILED = 1
 def worker(
     context: typer.Context,
     handler: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODULE:HANDLER", help="A function that takes a Job, or a Job and a Progress; `def` or `async def`."
-        ),
+        str, typer.Argument(metavar="MODULE:HANDLER", help="Takes a Job, or a Job and a Progress; may be `async def`.")
     ],
     url: DatabaseUrl = None,
     *,
@@ -70,6 +67,7 @@ def worker(
     import logging
 
     from perflab.database.database import Database
+    from perflab.database.schema import check_schema
     from perflab.queue.queue import PriorityQueue
     from perflab.queue.worker import Worker
 
@@ -77,6 +75,7 @@ def worker(
     url = database_url(url)
     function = load_handler(handler)
     with _exit_code_for_supervisor(supervised=supervised), Database.open(url) as database:
+        check_schema(database)
         one = Worker(
             PriorityQueue(database, queue),
             function,
@@ -88,10 +87,10 @@ def worker(
             listen=listen,
             drain_timeout=drain_timeout,
         )
-        if PriorityQueue(database, queue).paused_at() is not None:  # and the tables are there
+        if PriorityQueue(database, queue).paused_at() is not None:
             logging.getLogger(__name__).warning("the queue %s is paused: workers wait until it is resumed", queue)
         if processes is None:
-            _work(one, until_empty=until_empty, supervised=supervised)
+            _work(one, queue, until_empty=until_empty, supervised=supervised)
     if processes is not None:
         raise typer.Exit(_supervise(context.params, url, processes))
 
@@ -100,10 +99,11 @@ def load_handler(name: str) -> Callable[..., Any]:
     """The function that `module:attribute` names; modules are looked for in the current directory, too.
 
     Raises:
-        InvalidInput: there is no such module or attribute, or it cannot be called.
+        InvalidInput: there is no such module or attribute, it cannot be called, or the module raises an error.
     """
     from importlib import import_module
     from operator import attrgetter
+    from traceback import walk_tb
 
     module_name, _, attribute = name.partition(":")
     if not module_name or not attribute:
@@ -116,6 +116,12 @@ def load_handler(name: str) -> Callable[..., Any]:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise InvalidInput(f"the module {module_name!r} needs {error.name!r}, which is not installed") from error
         raise InvalidInput(f"there is no module {error.name!r}: run this where it can be imported") from error
+    except Exception as error:  # it is the user's, and may do anything
+        *_, (frame, line) = walk_tb(error.__traceback__)
+        raise InvalidInput(
+            f"the module {module_name!r} cannot be imported: {type(error).__name__}: {error} "
+            f"(at {frame.f_code.co_filename}:{line})"
+        ) from error
     try:
         found = attrgetter(attribute)(module)
     except AttributeError as error:
@@ -125,7 +131,7 @@ def load_handler(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]  # it is callable
 
 
-def _work(one: Worker, *, until_empty: bool, supervised: bool) -> None:
+def _work(one: Worker, queue: str, *, until_empty: bool, supervised: bool) -> None:
     if supervised:
         threading.Thread(target=_stop_at_end_of_input, args=(one,), daemon=True).start()
     report = one.run(until_empty=until_empty)
@@ -137,7 +143,7 @@ def _work(one: Worker, *, until_empty: bool, supervised: bool) -> None:
         "unacknowledged": report.unacknowledged,
     }
     how = ", ".join(f"{jobs:,} {end}" for end, jobs in ends.items() if jobs)
-    typer.echo(f"{one.name}: {report.claimed:,} jobs{': ' if how else ''}{how}")
+    typer.echo(f"{one.name}, queue {queue}: {report.claimed:,} jobs{': ' if how else ''}{how}")
 
 
 def _stop_at_end_of_input(one: Worker) -> None:

@@ -33,6 +33,30 @@ def current_revision(connection: Connection) -> str | None:
     return revision
 
 
+def check_schema(database: Database) -> None:
+    """Refuse to begin long work on tables of another version.
+
+    Raises:
+        DatabaseUnusable: perflab's tables are not there, or are older or newer than this version needs.
+    """
+    with database.reading() as connection:
+        revision = current_revision(connection)
+    if revision == SCHEMA_REVISION:
+        return
+    if revision is None:
+        raise DatabaseUnusable(
+            f"{database.url!r} has no tables of perflab: run perflab db upgrade, or call create_schema(); "
+            "or correct the URL"
+        )
+    advice = (
+        "run perflab db upgrade, or call create_schema()" if revision in known_revisions() else "upgrade perflab here"
+    )
+    raise DatabaseUnusable(
+        f"{database.url!r} has perflab's tables in revision {revision}, and this version needs {SCHEMA_REVISION}: "
+        f"{advice}"
+    )
+
+
 def known_revisions() -> frozenset[str]:
     """All revisions that this version knows, old ones included."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415  # slow to import, and seldom needed

@@ -16,6 +16,7 @@ from perflab.cli import main
 from perflab.cli.database_url import VARIABLE
 from perflab.cli.worker import load_handler
 from perflab.database.database import Database
+from perflab.database.schema import SCHEMA_REVISION, VERSION_TABLE
 from perflab.errors import InvalidInput
 from perflab.queue.job import NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
@@ -65,6 +66,8 @@ def engine() -> str:
 def place(tmp_path: Path) -> Path:
     (tmp_path / "its_jobs.py").write_text(JOBS)
     (tmp_path / "broken_jobs.py").write_text("import surely_not_installed\n")
+    (tmp_path / "failing_jobs.py").write_text("import os\n1 / 0\n")
+    (tmp_path / "unreadable_jobs.py").write_text("def note(:\n")
     return tmp_path
 
 
@@ -75,7 +78,7 @@ def start(place: Path, perflab_url: str) -> Iterator[Start]:
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "perflab", "worker", *arguments],
+            [sys.executable, "-m", "perflab", *arguments],
             cwd=place,
             env={**os.environ, VARIABLE: perflab_url},
             stdout=subprocess.PIPE,
@@ -104,7 +107,7 @@ def test_it_handles_the_jobs_of_a_queue_until_it_is_empty(
 ) -> None:
     queue = PriorityQueue(database, "ingest")
     queue.bulk_enqueue(NewJob(number) for number in range(20))
-    process = start(f"its_jobs:{handler}", "--queue", "ingest", "--until-empty", "--concurrency", "2")
+    process = start("worker", f"its_jobs:{handler}", "--queue", "ingest", "--until-empty", "--concurrency", "2")
     output, errors = process.communicate(timeout=A_MINUTE)
     assert process.returncode == 0, errors
     assert "20 jobs: 20 done" in output
@@ -116,7 +119,9 @@ def test_it_handles_the_jobs_of_a_queue_until_it_is_empty(
 def test_processes_share_the_work_and_end_with_it(database: Database, start: Start, place: Path) -> None:
     queue = PriorityQueue(database)
     queue.bulk_enqueue(NewJob(number) for number in range(40))
-    process = start("its_jobs:slow", "--processes", "2", "--until-empty", "--concurrency", "1", "--prefetch", "0")
+    process = start(
+        "worker", "its_jobs:slow", "--processes", "2", "--until-empty", "--concurrency", "1", "--prefetch", "0"
+    )
     output, errors = process.communicate(timeout=A_MINUTE)
     assert process.returncode == 0, errors
     assert output.count("jobs: ") <= 2
@@ -130,7 +135,7 @@ def test_a_process_that_its_handler_kills_is_replaced_and_no_job_is_lost(
     queue = PriorityQueue(database)
     queue.bulk_enqueue(NewJob(number) for number in range(10))
     queue.enqueue("poison", 1)
-    process = start("its_jobs:die_once", "--processes", "1", "--lease", "2")
+    process = start("worker", "its_jobs:die_once", "--processes", "1", "--lease", "2")
     wait_for(lambda: queue.counts() == EMPTY)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=A_MINUTE)
@@ -147,7 +152,7 @@ def test_one_signal_drains_and_a_second_one_gives_back_at_once(
 ) -> None:
     queue = PriorityQueue(database)
     queue.bulk_enqueue(NewJob(number) for number in range(10))
-    process = start("its_jobs:for_ever", "--concurrency", "1", "--drain-timeout", "600", *processes)
+    process = start("worker", "its_jobs:for_ever", "--concurrency", "1", "--drain-timeout", "600", *processes)
     workers = 2 if processes else 1
     wait_for(lambda: len(seen(place)) == workers)
     process.send_signal(signal.SIGTERM)
@@ -162,7 +167,7 @@ def test_one_signal_drains_and_a_second_one_gives_back_at_once(
 def test_when_the_supervisor_is_killed_its_workers_drain(database: Database, start: Start, place: Path) -> None:
     queue = PriorityQueue(database)
     queue.bulk_enqueue(NewJob(number) for number in range(200))
-    process = start("its_jobs:slow", "--processes", "2", "--concurrency", "1")
+    process = start("worker", "its_jobs:slow", "--processes", "2", "--concurrency", "1")
     wait_for(lambda: len({pid for _, pid in seen(place)}) == 2)
     process.kill()
     workers = {pid for _, pid in seen(place)}
@@ -181,6 +186,8 @@ def test_when_the_supervisor_is_killed_its_workers_drain(database: Database, sta
         ("broken_jobs:note", "needs 'surely_not_installed'"),
         ("its_jobs:missing", "has no 'missing'"),
         ("its_jobs:not_a_handler", "name a function"),
+        ("failing_jobs:note", r"cannot be imported: ZeroDivisionError: division by zero \(at .*failing_jobs\.py:2\)"),
+        ("unreadable_jobs:note", r"cannot be imported: SyntaxError: .*unreadable_jobs\.py, line 1"),
     ],
 )
 def test_a_handler_that_cannot_be_is_refused(
@@ -199,6 +206,23 @@ def test_without_tables_nothing_is_started(
     monkeypatch.setattr(sys, "path", [*sys.path])
     assert main(["worker", "its_jobs:note", "sqlite:///empty.db", "--processes", "2"]) == 2
     assert "create_schema" in capsys.readouterr().err
+
+
+ADVICE = {"0007": f"needs {SCHEMA_REVISION}: run perflab db upgrade", "9999": "upgrade perflab here"}
+
+
+@pytest.mark.parametrize("command", [("worker", "its_jobs:note"), ("scheduler", "--once")], ids=" ".join)
+@pytest.mark.parametrize("revision", ADVICE)
+def test_tables_of_another_version_are_refused(
+    database: Database, start: Start, command: tuple[str, ...], revision: str
+) -> None:
+    with database.driver_transaction() as connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'")
+    process = start(*command)
+    _, errors = process.communicate(timeout=A_MINUTE)
+    assert process.returncode == 2
+    assert f"tables in revision {revision}" in errors
+    assert ADVICE[revision] in errors
 
 
 def test_processes_are_asked_for_the_same_and_the_url_is_no_argument(
