@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from perflab.cli import main
@@ -10,6 +11,9 @@ from perflab.cli import main
 def test_a_run_writes_its_page_and_says_what_it_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["peers", "raw driver, full", "--engine", "sqlite", "--profile", "smoke"]
     assert main([*arguments, "--output", str(tmp_path / "new")]) == 0
+    samples = pd.read_csv(tmp_path / "new" / "peers.csv")
+    assert len(samples) == 2 * 3, "two blocks of ours at both durabilities, and the one that was named"
+    assert (samples["runs"] == samples["jobs"]).all()
     printed = capsys.readouterr().out
     assert "| raw driver, full | 200 |" in printed
     assert (tmp_path / "new" / "peers.md").read_text().startswith("# Queues beside each other")

@@ -103,7 +103,9 @@ def answer(seconds: float = 1e-3, **change: Any) -> dict[str, Any]:
     return {"jobs": 200, "runs": 200, "enqueue_each": seconds, "enqueue_bulk": seconds, "drain": seconds, **change}
 
 
-def test_ours_is_measured_beside_what_was_named() -> None:
+def test_ours_is_measured_beside_what_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real run is in the test of the command."""
+    monkeypatch.setattr(measure, "_visit", lambda *_: answer())
     findings = measure_peers(SMALL, names=["raw driver, normal"])
     assert visits_of(SMALL, ["raw driver, normal"]) == 2 * 3 == len(findings.visits)
     assert set(findings.visits["queue"]) == {"perflab, full", "perflab, normal", "raw driver, normal"}
