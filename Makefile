@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
 
-.PHONY: help report notebook test lint types imports unit explore pgbouncer notebooks bench crossovers sweep reference format clean
+.PHONY: test-prometheus help report notebook test lint types imports unit explore pgbouncer notebooks bench crossovers sweep reference format clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
 
 report: $(VENV)/.$(if $(filter postgresql,$(ENGINE)),postgres,lab) ## measure on this machine, write an HTML report; ENGINE=postgresql for that engine
 	@$(BIN)/perflab report 02 --profile $(PROFILE) --engine $(ENGINE)
@@ -44,6 +44,12 @@ pgbouncer:
 			apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
 				apt-get install -qq --no-install-recommends pgbouncer >/dev/null; \
 		else echo "pgbouncer is not installed, so its tests are skipped: install it with your package manager"; fi; }
+
+# The package's service is not to start, and the tests run one of their own.
+test-prometheus: $(VENV)/.dev ## a real Prometheus scrapes `perflab metrics`
+	@command -v prometheus >/dev/null || { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+		apt-get install -qq --no-install-recommends prometheus >/dev/null; }
+	$(BIN)/python -m pytest -m prometheus tests/monitoring
 
 # nbval runs each notebook as its reader would, from its own folder, at the smallest profile.
 notebooks: $(VENV)/.dev

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from perflab.database.operation import Operation
     from perflab.errors import PerflabError
     from perflab.lab.advice.advisor import DatabaseAdvisor
+    from perflab.monitoring.failure_log import FailureLog
     from perflab.monitoring.overview import Overview
+    from perflab.monitoring.publishing import MetricsPublisher
     from perflab.monitoring.registry import MetricsRegistry
     from perflab.monitoring.snapshot import Snapshot
     from perflab.queue.backoff import Backoff
@@ -79,6 +81,7 @@ _HOME = {
     "DrainReport": "perflab.batching.drain_report",
     "DueSoon": "perflab.cache.predictors",
     "EngineWarmReport": "perflab.cache.engine_warming",
+    "FailureLog": "perflab.monitoring.failure_log",
     "FinishedIngest": "perflab.scheduler.watch",
     "FixedSizing": "perflab.batching.sizing.fixed",
     "Fleet": "perflab.batching.fleet.fleet",
@@ -90,6 +93,7 @@ _HOME = {
     "Job": "perflab.queue.job",
     "JobProgress": "perflab.queue.job",
     "Lane": "perflab.batching.lanes",
+    "MetricsPublisher": "perflab.monitoring.publishing",
     "MetricsRegistry": "perflab.monitoring.registry",
     "NewJob": "perflab.queue.job",
     "Operation": "perflab.database.operation",
@@ -141,6 +145,7 @@ __all__ = [
     "DrainReport",
     "DueSoon",
     "EngineWarmReport",
+    "FailureLog",
     "FinishedIngest",
     "FixedSizing",
     "Fleet",
@@ -152,6 +157,7 @@ __all__ = [
     "Job",
     "JobProgress",
     "Lane",
+    "MetricsPublisher",
     "MetricsRegistry",
     "NewJob",
     "Operation",

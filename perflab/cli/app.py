@@ -13,6 +13,7 @@ import typer
 from perflab.cli.bench import bench
 from perflab.cli.db import db
 from perflab.cli.fleet import fleet
+from perflab.cli.metrics import metrics
 from perflab.cli.peers import EXAMPLES as PEERS_EXAMPLES
 from perflab.cli.peers import peers
 from perflab.cli.report import report
@@ -56,3 +57,4 @@ app.command(epilog=WORKER_EXAMPLES)(worker)
 app.command(epilog=SCHEDULER_EXAMPLES)(scheduler)
 app.add_typer(db, name="db")
 app.add_typer(fleet, name="fleet")
+app.add_typer(metrics, name="metrics")

@@ -30,6 +30,7 @@ TABLES = {
     VERSION_TABLE,
     "perflab_fleets",
     "perflab_fleet_members",
+    "perflab_metrics",
 }
 OF_POSTGRESQL = {"perflab_batches"}
 INVENTORY = {

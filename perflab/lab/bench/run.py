@@ -19,6 +19,7 @@ from perflab.lab.bench.comparison import Comparison
 from perflab.lab.bench.compression import compression_comparisons
 from perflab.lab.bench.drain import drain_comparisons
 from perflab.lab.bench.load import load_comparison
+from perflab.lab.bench.monitoring import monitoring_comparison
 from perflab.lab.bench.singles import singles_comparisons
 from perflab.lab.bench.sqlite_engine import SQLiteBench
 from perflab.lab.bench.submit import submit_comparisons, whole_life_comparisons
@@ -35,7 +36,7 @@ _WITHOUT_ENGINE: Mapping[str, Callable[[], list[Comparison]]] = {
     "life": whole_life_comparisons,
 }
 
-BENCH_NAMES = (*_CALLS, "load", *_WITHOUT_ENGINE, "singles", "compression", "drain")
+BENCH_NAMES = (*_CALLS, "load", *_WITHOUT_ENGINE, "singles", "compression", "drain", "monitoring")
 
 
 def check_bench_names(names: Sequence[str]) -> None:
@@ -92,4 +93,5 @@ def make_comparisons(names: Sequence[str], engines: Sequence[BenchEngine]) -> li
         *(found for engine in engines if "singles" in chosen for found in singles_comparisons(engine)),
         *(found for engine in engines if "compression" in chosen for found in compression_comparisons(engine)),
         *(found for engine in engines if "drain" in chosen for found in drain_comparisons(engine)),
+        *(monitoring_comparison(engine) for engine in engines if "monitoring" in chosen),
     ]

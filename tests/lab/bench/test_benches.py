@@ -13,13 +13,14 @@ import pytest
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
 from perflab.errors import InvalidInput, LabError
-from perflab.lab.bench import bulk_calls, compression, crossovers, drain, load, singles
+from perflab.lab.bench import bulk_calls, compression, crossovers, drain, load, monitoring, singles
 from perflab.lab.bench.arms import BenchEngine, OurCall, RawForm
 from perflab.lab.bench.comparison import Comparison
 from perflab.lab.bench.load import fresh_table
 from perflab.lab.bench.postgresql_engine import PostgresBench
 from perflab.lab.bench.run import BENCH_NAMES, make_comparisons, open_engines
 from perflab.lab.bench.sqlite_engine import SQLiteBench
+from perflab.monitoring.publishing import published_snapshots
 from perflab.queue.job import Job
 
 JOBS = (
@@ -257,3 +258,26 @@ def test_all_benches_by_default(postgres_url: str, monkeypatch: pytest.MonkeyPat
 def test_an_unknown_bench_is_refused() -> None:
     with pytest.raises(InvalidInput, match="there is no bench 'claims': use enqueue, claim, done, watches"):
         make_comparisons(["claims"], [])
+
+
+def test_a_watched_batcher_writes_what_an_unwatched_one_does_and_is_counted(
+    engine: BenchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitoring, "WARM_UP_BATCHES", 1)
+    monkeypatch.setattr(monitoring, "TIMED_BATCHES", 2)
+    left: list[tuple[int, int]] = []
+    fresh_database = engine.fresh_database
+
+    @contextmanager
+    def looked_at() -> Iterator[str]:
+        with fresh_database() as url:
+            yield url
+            with Database.open(url) as database:
+                ((jobs,),) = database.fetch("SELECT count(*) FROM perflab_jobs")
+                left.append((jobs, len(published_snapshots(database))))
+
+    monkeypatch.setattr(engine, "fresh_database", looked_at)
+    (comparison,) = make_comparisons(["monitoring"], [engine])
+    for arm in comparison.arms:
+        assert arm.visit(0) > 0
+    assert left == [(300, 1), (300, 0)], "only the first one is watched"

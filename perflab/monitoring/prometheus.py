@@ -1,0 +1,181 @@
+"""Snapshots as Prometheus reads them, by its own client library."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Self
+from wsgiref.simple_server import WSGIServer
+
+from perflab.database.database import Database
+from perflab.errors import DatabaseError, InvalidInput, MissingExtra
+from perflab.monitoring.catalogue import CATALOGUE
+from perflab.monitoring.distribution import Distribution
+from perflab.monitoring.metric import Metric, MetricKind, Series
+from perflab.monitoring.publishing import published_snapshots
+from perflab.monitoring.registry import MetricsRegistry
+from perflab.monitoring.snapshot import Snapshot
+from perflab.monitoring.table_state import TableState
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.metrics_core import Metric as Family
+
+logger = logging.getLogger(__name__)
+
+UP = "perflab_up"
+
+
+class Labelled(NamedTuple):
+    """A snapshot, and labels that all its series get, such as of which process it is."""
+
+    snapshot: Snapshot
+    labels: Mapping[str, str]
+
+
+Read = Callable[[], Iterable[Labelled]]
+
+
+def of_process(registry: MetricsRegistry) -> Read:
+    """What this process counts."""
+    return lambda: [Labelled(registry.snapshot(), {})]
+
+
+def of_database(database: Database) -> Read:
+    """How the tables of a database are, and what processes have published into it, each with its `process` label."""
+    state = TableState(database)
+
+    def read() -> list[Labelled]:
+        published = published_snapshots(database)
+        return [
+            Labelled(state.snapshot(), {}),
+            *(Labelled(one.snapshot, {"process": one.process}) for one in published),
+        ]
+
+    return read
+
+
+def collector_registry(read: Read) -> CollectorRegistry:
+    """A registry of its own for prometheus_client, to be served by it or mounted into an application:
+    `prometheus_client.make_asgi_app(registry=collector_registry(of_process(registry)))`.
+
+    `perflab_up` is 0 while the database cannot be read; the other metrics are missing then.
+
+    Raises:
+        MissingExtra: prometheus_client is not installed.
+    """
+    try:
+        from prometheus_client import CollectorRegistry  # noqa: PLC0415  # of an extra
+    except ImportError as error:
+        raise MissingExtra("Prometheus needs the package prometheus-client: pip install 'perflab[metrics]'") from error
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_SnapshotCollector(read))
+    return registry
+
+
+class MetricsServer:
+    """Serves a registry over HTTP until it is closed. `port` is the one that was bound, also where 0 was asked for.
+
+    Raises:
+        InvalidInput: the address cannot be bound.
+    """
+
+    def __init__(self, registry: CollectorRegistry, host: str = "127.0.0.1", port: int = 9464) -> None:
+        from prometheus_client import start_http_server  # noqa: PLC0415  # of an extra
+
+        try:
+            server, thread = start_http_server(port, host, registry)
+        except OSError as error:
+            raise InvalidInput(
+                f"metrics cannot be served at {host}:{port} ({error.strerror}): give another address"
+            ) from error
+        self._server: WSGIServer = server
+        self._thread: threading.Thread = thread
+        self.host, self.port = host, server.server_port
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Serve no longer."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _SnapshotCollector:
+    """Reads when it is asked, once at a time."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._is_up = True
+
+    def collect(self) -> Iterator[Family]:
+        from prometheus_client.metrics_core import GaugeMetricFamily  # noqa: PLC0415  # of an extra
+
+        with self._lock:
+            found = self._try_to_read()
+        yield GaugeMetricFamily(UP, "1 if what is shown here could be read.", value=0.0 if found is None else 1.0)
+        yield from _families(found or ())
+
+    def _try_to_read(self) -> Sequence[Labelled] | None:
+        try:
+            found = list(self._read())
+        except DatabaseError as error:
+            if self._is_up:  # once, and not at each scrape
+                logger.warning("metrics cannot be read, and %s is 0 until they can: %s", UP, error)
+            self._is_up = False
+            return None
+        if not self._is_up:
+            logger.warning("metrics can be read again")
+        self._is_up = True
+        return found
+
+
+def _families(found: Iterable[Labelled]) -> Iterable[Family]:
+    """The series of all snapshots, together with those of their name."""
+    families: dict[str, Family] = {}
+    for snapshot, labels in found:
+        for series, value in snapshot.counters.items():
+            _family(families, series, MetricKind.COUNTER).add_sample(series.metric, _labels(series, labels), value)
+        for series, value in snapshot.gauges.items():
+            _family(families, series, MetricKind.GAUGE).add_sample(series.metric, _labels(series, labels), value)
+        for series, seen in snapshot.distributions.items():
+            _add_histogram(
+                _family(families, series, MetricKind.DISTRIBUTION), series.metric, _labels(series, labels), seen
+            )
+    return families.values()
+
+
+def _family(families: dict[str, Family], series: Series, kind: MetricKind) -> Family:
+    from prometheus_client.metrics_core import Metric as Family  # noqa: PLC0415  # of an extra
+
+    if (family := families.get(series.metric)) is None:
+        name = series.metric.removesuffix("_total") if kind is MetricKind.COUNTER else series.metric
+        family = families[series.metric] = Family(name, _metric(series.metric, kind).help, _TYPES[kind])
+    return family
+
+
+def _add_histogram(family: Family, name: str, labels: dict[str, str], seen: Distribution) -> None:
+    for bound in _metric(name, MetricKind.DISTRIBUTION).bounds:
+        family.add_sample(f"{name}_bucket", {**labels, "le": str(bound)}, seen.at_most(bound))
+    family.add_sample(f"{name}_bucket", {**labels, "le": "+Inf"}, seen.count)
+    family.add_sample(f"{name}_sum", labels, seen.total)
+    family.add_sample(f"{name}_count", labels, seen.count)
+
+
+def _metric(name: str, kind: MetricKind) -> Metric:
+    """As the catalogue has it; what a process of another version publishes is shown, too."""
+    return CATALOGUE.get(name) or Metric(name, kind, "Of another version of perflab.")
+
+
+def _labels(series: Series, further: Mapping[str, str]) -> dict[str, str]:
+    return {**dict(series.labels), **further}
+
+
+_TYPES = {MetricKind.COUNTER: "counter", MetricKind.GAUGE: "gauge", MetricKind.DISTRIBUTION: "histogram"}

@@ -1,0 +1,66 @@
+"""`perflab metrics`: what a user types, and what it says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from perflab.cli import main
+from perflab.cli.database_url import VARIABLE
+from perflab.database.database import Database
+from perflab.queue.queue import PriorityQueue
+
+
+def test_metrics_are_printed_once(perflab_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with Database.open(perflab_url) as database:
+        PriorityQueue(database, name="mail").enqueue(1)
+    assert main(["metrics", "--url", perflab_url, "--print"]) == 0
+    assert 'perflab_queue_jobs{queue="mail",state="ready"} 1.0\n' in capsys.readouterr().out
+
+
+def test_metrics_are_served_until_sigterm(perflab_url: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "perflab", "metrics", "--listen", "127.0.0.1:0"],
+        env={**os.environ, VARIABLE: perflab_url},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        with urllib.request.urlopen(line.split()[-1], timeout=60) as answer:
+            assert b"perflab_up 1.0" in answer.read()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "--listen HOST:PORT, or --print"),
+        (["--print", "--listen", "127.0.0.1:0"], "--listen HOST:PORT, or --print"),
+        (["--listen", "9464"], "a host and a port"),
+        (["--listen", "127.0.0.1:x"], "a host and a port"),
+        (["--listen", "127.0.0.1:99999"], "a host and a port"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", "--url", "sqlite://", *arguments]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_a_database_without_tables_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for what in (["--print"], ["--listen", "127.0.0.1:0"]):
+        assert main(["metrics", "--url", f"sqlite:///{tmp_path / 'new.db'}", *what]) == 2
+        output, errors = capsys.readouterr()
+        assert not output
+        assert "create_schema" in errors
