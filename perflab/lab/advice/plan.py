@@ -139,7 +139,7 @@ def read_postgresql_plan(root: Mapping[str, Any]) -> Plan:
             steps.append(Step(StepKind.FULL_SCAN, node["Relation Name"], node["Plan Rows"]))
         elif node["Node Type"] == "Sort":
             (child,) = node["Plans"][:1]
-            scanned = next((each["Relation Name"] for each in _nodes(child) if "Relation Name" in each), None)
+            scanned = next((each["Relation Name"] for each in _unlimited(child) if "Relation Name" in each), None)
             if scanned is not None:
                 steps.append(Step(StepKind.SORT, scanned, child["Plan Rows"]))
     return Plan(tuple(_described(root)), tuple(steps), frozenset(relations))
@@ -149,6 +149,14 @@ def _nodes(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield node
     for child in node.get("Plans", ()):
         yield from _nodes(child)
+
+
+def _unlimited(node: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Those whose rows come up as they are: what a LIMIT lets through does not grow with the table."""
+    if node["Node Type"] != "Limit":
+        yield node
+        for child in node.get("Plans", ()):
+            yield from _unlimited(child)
 
 
 def _described(node: Mapping[str, Any], depth: int = 0) -> Iterator[str]:

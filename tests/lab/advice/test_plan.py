@@ -61,6 +61,9 @@ def test_steps_of_postgresql() -> None:
 
 def test_a_scan_that_keeps_everything_and_a_sort_of_no_table_are_no_faults() -> None:
     assert read_postgresql_plan(node("Seq Scan", Schema="s", Relation_Name="job")).steps == ()
+    found = node("Index Scan", Schema="public", Relation_Name="job", Index_Cond="(a = 1)")
+    few_of_each = node("Nested Loop", node("CTE Scan"), node("Limit", found))
+    assert read_postgresql_plan(node("Sort", few_of_each)).steps == (), "no more of them in a deeper table"
     assert read_postgresql_plan(node("Sort", node("Function Scan"))).steps == ()
 
 
