@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from perflab.batching.part import Submission, SubmissionBatch
-from perflab.database.failures import as_perflab_error
+from perflab.database.failures import typed
 from perflab.database.ledger import outcome_unknown
 from perflab.errors import LifecycleError, OutcomeUnknown, StatementError
 from perflab.events import FlushCompleted, FlushFailed
@@ -114,13 +114,11 @@ def in_doubt(entry: Submission, error: Exception) -> OutcomeUnknown:
 def typed_error(error: Exception, entry: Submission) -> Exception:
     """The error for one item's future: typed, with the driver's as its cause."""
     name = name_of_operation(entry)
-    typed = as_perflab_error(error, name)
     if isinstance(error, StopIteration):  # no asyncio future takes it
-        typed = StatementError(f"{name} raised StopIteration: it is faulty")
-    if typed is None or typed is error:
-        return error
-    typed.__cause__ = error
-    return typed
+        faulty = StatementError(f"{name} raised StopIteration: it is faulty")
+        faulty.__cause__ = error
+        return faulty
+    return typed(error, name)
 
 
 def name_of_operation(entry: Submission) -> str:

@@ -23,7 +23,7 @@ from perflab.batching.rows import as_row
 from perflab.database.bulk.form import CoreRows, ValueRefused, Values
 from perflab.database.core_write import CoreRow, CoreWrite
 from perflab.database.database import Database
-from perflab.database.failures import as_perflab_error, classify
+from perflab.database.failures import classify, typed
 from perflab.database.ledger import outcome_unknown
 from perflab.database.result_codes import FailureKind
 from perflab.errors import DeliveryTimeout, OutcomeUnknown, TransientError
@@ -118,7 +118,7 @@ class RowDelivery:
             part_size=self._part_size,
             has_time=lambda _index: self._clock() < deadline,
         )
-        failed += [(prepared.given[index], self._typed(error)) for index, error in isolated.failed]
+        failed += [(prepared.given[index], typed(error, self._operation.name)) for index, error in isolated.failed]
         resume_at = self._clock()
         if isinstance(isolated.error, ValueRefused):
             self._expects_refusals = True
@@ -164,7 +164,7 @@ class RowDelivery:
             try:
                 core_rows.append(self._operation.prepare(as_row(row, self._columns)))
             except Exception as error:  # noqa: BLE001  # it fails alone
-                failed.append((row, self._typed(error)))
+                failed.append((row, typed(error, self._operation.name)))
             else:
                 good.append(row)
         self._expects_refusals = bool(failed)
@@ -219,7 +219,7 @@ class RowDelivery:
                 seconds = self._retry.delay(number, self._random)
                 if classify(error) is not FailureKind.TRANSIENT or self._clock() + seconds >= deadline:
                     raise outcome_unknown(
-                        f"the ledger could not be asked in time: {self._typed(error)}", unknown.batch
+                        f"the ledger could not be asked in time: {typed(error, self._operation.name)}", unknown.batch
                     ) from error
                 self._sleep(seconds)
 
@@ -238,18 +238,11 @@ class RowDelivery:
         for index in undecided:
             expired = DeliveryTimeout(
                 f"{self._operation.name} was not delivered within {self._retry.delivery_timeout:g} s, after "
-                f"{batch.attempt} attempts; the last failed with: {self._typed(error)}"
+                f"{batch.attempt} attempts; the last failed with: {typed(error, self._operation.name)}"
             )
             expired.__cause__ = error
             failed.append((prepared.given[index], expired))
         return ()
-
-    def _typed(self, error: Exception) -> Exception:
-        typed = as_perflab_error(error, self._operation.name)
-        if typed is None or typed is error:
-            return error
-        typed.__cause__ = error
-        return typed
 
 
 def _some(values: Sequence[T], part: Sequence[int]) -> Sequence[T]:

@@ -12,7 +12,7 @@ from perflab.batching.retry import RetryPolicy
 from perflab.cache.slots import Slot, key_of
 from perflab.database.core_write import CoreWrites
 from perflab.database.database import Database
-from perflab.database.failures import as_perflab_error
+from perflab.database.failures import typed
 from perflab.database.load import Load
 from perflab.errors import InvalidInput, LifecycleError, TransientError
 
@@ -101,17 +101,10 @@ class RowSource:
                     round_trips += connection.round_trips - before
 
         isolated = isolate(prepared, look_up)
-        failed += [(slot, self._typed(error)) for (slot, _), error in isolated.failed]
+        failed += [(slot, typed(error, self.name)) for (slot, _), error in isolated.failed]
         found = [(slot, value) for (slot, _), value in isolated.delivered]
-        return Page(found, failed, isolated.error and self._typed(isolated.error), round_trips)
+        return Page(found, failed, isolated.error and typed(isolated.error, self.name), round_trips)
 
     def close(self) -> None:
         """Read nothing more."""
         self._is_closed = True
-
-    def _typed(self, error: Exception) -> Exception:
-        typed = as_perflab_error(error, self.name)
-        if typed is None or typed is error:
-            return error
-        typed.__cause__ = error
-        return typed

@@ -120,6 +120,15 @@ def as_perflab_error(error: BaseException, doing: str) -> PerflabError | None:
     return error_type(f"{doing} failed: {redact(str(driver_error(error))):.{MESSAGE_CHARACTERS}}; {advice}")
 
 
+def typed(error: Exception, doing: str) -> Exception:
+    """The typed error for a waiter, with the driver's as its cause; what is no failure of the database stays itself."""
+    known = as_perflab_error(error, doing)
+    if known is None or known is error:
+        return error
+    known.__cause__ = error
+    return known
+
+
 def name_of_failure(error: BaseException) -> str:
     """What it was, without its message, which may quote a row: the type, and the code of the engine where one is known,
     such as "RejectedRow (23505)".
