@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
 
-.PHONY: test-prometheus help report notebook test lint types imports unit explore pgbouncer notebooks bench crossovers sweep reference format clean
+.PHONY: test-prometheus help report notebook test lint types imports unit explore pgbouncer notebooks bench crossovers sweep reference docs format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -17,7 +17,7 @@ report: $(VENV)/.$(if $(filter postgresql,$(ENGINE)),postgres,lab) ## measure on
 notebook: $(VENV)/.lab ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
-test: lint types imports unit notebooks ## everything that CI runs
+test: lint types imports unit notebooks docs ## everything that CI runs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -55,6 +55,9 @@ test-prometheus: $(VENV)/.dev ## a real Prometheus scrapes `perflab metrics`
 notebooks: $(VENV)/.dev
 	PERFLAB_PROFILE=smoke $(BIN)/python -m pytest --nbval-lax --nbval-current-env notebooks
 
+docs: $(VENV)/.dev ## the documentation, into site/index.html; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: $(VENV)/.lab ## our operations against the raw drivers of both engines, into reports/bench.md
 	$(BIN)/perflab bench --engine both
 
@@ -74,7 +77,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 
 clean: ## remove .venv and what runs have written
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find reports -mindepth 1 -not -path 'reports/reference*' -not -name README.md -delete
 
 $(VENV)/bin/python:

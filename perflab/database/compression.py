@@ -65,7 +65,7 @@ class Compression:
     """
 
     threshold: int = 4_096
-    """Characters of JSON: shorter payloads stay as they are. CONTRIBUTING.md has the figures behind the default."""
+    """Characters of JSON: shorter payloads stay as they are. The figures behind it are in docs/design/database.md."""
     level: int = 3
     """Of Zstandard: 1 … 22, fast to small. A megabyte of flights takes 2 ms and becomes 80 kB at 3, 45 ms and 69 kB at
     15, 308 ms and 57 kB at 19."""

@@ -26,8 +26,8 @@ from perflab.database.operation import Deferred, DriverConnection
 from perflab.errors import StatementError
 
 ARRAYS_FROM_ROWS = 2
-"""`make crossovers`, as all thresholds here (table in CONTRIBUTING.md): at 2 rows arrays cost about as much as two
-statements in a pipeline, at 1,000 a third."""
+"""`make crossovers`, as all thresholds here (table in docs/design/database.md): at 2 rows arrays cost about as much as
+two statements in a pipeline, at 1,000 a third."""
 COPY_FROM_ROWS = 100
 """COPY is cheaper than arrays from between 30 and 100 rows on."""
 STAGING_FROM_ROWS = 4_000

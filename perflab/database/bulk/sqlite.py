@@ -18,7 +18,7 @@ VALUES_AT_ONCE = 1_000
 """Rows of one INSERT. Fewer go by executemany: a statement of each number of rows would be kept, and one of a thousand
 rows of six columns takes 0.5 MB (measured). At 10,000 rows a batch `perflab bench load` has it level with the
 fastest raw form; at 1,000 the forms are within the noise of each other
-(`make crossovers`, table in CONTRIBUTING.md)."""
+(`make crossovers`, table in docs/design/database.md)."""
 RETURNED_AT_ONCE = 250
 """Rows of one INSERT that returns them, where there is no other form for fewer."""
 
