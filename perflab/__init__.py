@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from perflab.errors import PerflabError
     from perflab.lab.advice.advisor import DatabaseAdvisor
     from perflab.monitoring.failure_log import FailureLog
+    from perflab.monitoring.monitored import monitored
     from perflab.monitoring.overview import Overview
     from perflab.monitoring.publishing import MetricsPublisher
     from perflab.monitoring.registry import MetricsRegistry
@@ -118,6 +119,7 @@ _HOME = {
     "exit_on_sigterm": "perflab.batching.interrupts",
     "load": "perflab.database.load",
     "load_all": "perflab.database.load",
+    "monitored": "perflab.monitoring.monitored",
     "warm_engine": "perflab.cache.engine_warming",
 }
 
@@ -183,6 +185,7 @@ __all__ = [
     "exit_on_sigterm",
     "load",
     "load_all",
+    "monitored",
     "warm_engine",
 ]
 

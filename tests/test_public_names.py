@@ -66,6 +66,7 @@ NAMES = [
     "exit_on_sigterm",
     "load",
     "load_all",
+    "monitored",
     "warm_engine",
 ]
 

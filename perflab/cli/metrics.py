@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
@@ -10,7 +11,26 @@ from perflab.cli.database_url import VARIABLE, database_url
 from perflab.cli.examples import examples
 from perflab.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from perflab.database.database import Database
+
 LARGEST_PORT = 65_535
+
+MetricsOption: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        help="Each second, write what this process has counted into the database, and log each failure in a line."
+    ),
+]
+"""Of commands that work on a database for others to see."""
+
+
+def monitored_if(wanted: bool, database: Database) -> AbstractContextManager[object]:
+    """What `MetricsOption` asks for, for the length of a `with` block."""
+    from perflab.monitoring.monitored import monitored
+
+    return monitored(database) if wanted else nullcontext()
+
 
 metrics = typer.Typer(rich_markup_mode=None)
 
@@ -42,8 +62,9 @@ def serve(
     """Serve metrics of a database for Prometheus, or print them.
 
     Two kinds: how queues, workers and watches are now, read from their tables at each scrape; and what each process
-    counts that publishes into this database with MetricsPublisher, its series with a `process` label, which stay for
-    five minutes after it has ended. Nothing is written.
+    counts that publishes into this database, as `perflab worker`, `perflab scheduler` and programs inside of
+    `with monitored(db)` do, its series with a `process` label, which stay for five minutes after it has ended.
+    Nothing is written.
     """
     import logging
     import threading

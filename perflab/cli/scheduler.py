@@ -10,6 +10,7 @@ import typer
 
 from perflab.cli.database_url import DatabaseUrl, database_url
 from perflab.cli.examples import examples
+from perflab.cli.metrics import MetricsOption, monitored_if
 
 if TYPE_CHECKING:
     from perflab.scheduler.watch import TickReport
@@ -30,6 +31,7 @@ def scheduler(
     as_json: Annotated[
         bool, typer.Option("--json", help="For machines: a line for each tick that found watches due, and a last one.")
     ] = False,
+    metrics: MetricsOption = True,
 ) -> None:
     """Enqueue the jobs of watches whose slot has come, until SIGTERM or Ctrl-C.
 
@@ -55,7 +57,8 @@ def scheduler(
     with Database.open(database_url(url)) as database, stop_signals(stop.set):
         check_schema(database)
         ticking = Scheduler(database)
-        ticking.run(interval=interval, limit=limit, stop=stop, on_tick=tell)
+        with monitored_if(metrics, database):
+            ticking.run(interval=interval, limit=limit, stop=stop, on_tick=tell)
         total = ticking.metrics()
         typer.echo(
             json.dumps({"total": asdict(total)})

@@ -14,11 +14,13 @@ import typer
 
 from perflab.cli.database_url import VARIABLE, DatabaseUrl, database_url
 from perflab.cli.examples import examples
+from perflab.cli.metrics import MetricsOption, monitored_if
 from perflab.errors import DatabaseError, HandlersStuck, InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from perflab.database.database import Database
     from perflab.queue.worker import Worker
 
 EXAMPLES = examples(
@@ -57,6 +59,7 @@ def worker(
         float, typer.Option(help="Seconds for running jobs to end in after the first SIGTERM or Ctrl-C.")
     ] = 30.0,
     until_empty: Annotated[bool, typer.Option(help="End when no job is ready, due or running here.")] = False,
+    metrics: MetricsOption = True,
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Handle the jobs of a queue, until SIGTERM or Ctrl-C.
@@ -72,9 +75,8 @@ def worker(
     from perflab.queue.worker import Worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
-    url = database_url(url)
     function = load_handler(handler)
-    with _exit_code_for_supervisor(supervised=supervised), Database.open(url) as database:
+    with _exit_code_for_supervisor(supervised=supervised), Database.open(url := database_url(url)) as database:
         check_schema(database)
         one = Worker(
             PriorityQueue(database, queue),
@@ -87,10 +89,10 @@ def worker(
             listen=listen,
             drain_timeout=drain_timeout,
         )
-        if PriorityQueue(database, queue).paused_at() is not None:
-            logging.getLogger(__name__).warning("the queue %s is paused: workers wait until it is resumed", queue)
+        _say_if_paused(database, queue)
         if processes is None:
-            _work(one, queue, until_empty=until_empty, supervised=supervised)
+            with monitored_if(metrics, database):
+                _work(one, queue, until_empty=until_empty, supervised=supervised)
     if processes is not None:
         raise typer.Exit(_supervise(context.params, url, processes))
 
@@ -129,6 +131,15 @@ def load_handler(name: str) -> Callable[..., Any]:
     if not callable(found):
         raise InvalidInput(f"{name} is {found!r}: name a function that takes a Job")
     return found  # type: ignore[no-any-return]  # it is callable
+
+
+def _say_if_paused(database: Database, queue: str) -> None:
+    import logging
+
+    from perflab.queue.queue import PriorityQueue
+
+    if PriorityQueue(database, queue).paused_at() is not None:
+        logging.getLogger(__name__).warning("the queue %s is paused: workers wait until it is resumed", queue)
 
 
 def _work(one: Worker, queue: str, *, until_empty: bool, supervised: bool) -> None:

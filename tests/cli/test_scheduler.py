@@ -18,6 +18,8 @@ import pytest
 from perflab.cli import main
 from perflab.cli.database_url import VARIABLE
 from perflab.database.database import Database
+from perflab.monitoring.instruments import ticks
+from perflab.monitoring.publishing import published_snapshots
 from perflab.queue.queue import PriorityQueue
 from perflab.scheduler.scheduler import Scheduler
 from perflab.scheduler.watch import IngestState, Watch
@@ -99,6 +101,15 @@ def test_once_takes_all_that_is_due(database: Database, perflab_url: str, capsys
     assert len(ticks) >= 3
     assert (last["total"]["due"], last["total"]["enqueued"], last["total"]["late"]) == (8, 8, 8)
     assert PriorityQueue(database, "ingest").counts().ready == 8
+
+
+@pytest.mark.parametrize("engine", ["sqlite"])
+@pytest.mark.parametrize(("option", "ticked"), [((), [1.0]), (("--no-metrics",), [])])
+def test_it_publishes_what_it_counts(
+    database: Database, perflab_url: str, option: tuple[str, ...], ticked: list[float]
+) -> None:
+    assert main(["scheduler", perflab_url, "--once", *option]) == 0
+    assert [one.snapshot.counted(ticks.TICKS) for one in published_snapshots(database)] == ticked
 
 
 @pytest.mark.parametrize("engine", ["sqlite"])

@@ -18,6 +18,8 @@ from perflab.cli.worker import load_handler
 from perflab.database.database import Database
 from perflab.database.schema import SCHEMA_REVISION, VERSION_TABLE
 from perflab.errors import InvalidInput
+from perflab.monitoring.instruments import queues
+from perflab.monitoring.publishing import published_snapshots
 from perflab.queue.job import NewJob, QueueCounts
 from perflab.queue.queue import PriorityQueue
 from perflab.queue.supervisor import Supervisor
@@ -127,6 +129,15 @@ def test_processes_share_the_work_and_end_with_it(database: Database, start: Sta
     assert output.count("jobs: ") <= 2
     assert sorted(int(payload) for payload, _ in seen(place)) == list(range(40))
     assert process.pid not in {pid for _, pid in seen(place)}, "the supervisor handles nothing itself"
+    done = [one.snapshot.counted(queues.FINISHED, outcome="done") for one in published_snapshots(database)]
+    assert sum(done) == 40, "each process publishes what it has counted"
+
+
+def test_it_publishes_nothing_if_it_shall_not(database: Database, start: Start, place: Path) -> None:
+    process = start("worker", "its_jobs:slow", "--until-empty", "--no-metrics")
+    _, errors = process.communicate(timeout=A_MINUTE)
+    assert process.returncode == 0, errors
+    assert published_snapshots(database) == []
 
 
 def test_a_process_that_its_handler_kills_is_replaced_and_no_job_is_lost(
