@@ -1,4 +1,5 @@
-"""When operations are meant to arrive: sorted offsets in seconds from the start, generated or read from a trace.
+"""When operations are meant to arrive: sorted offsets in seconds from the start, from a generator.
+Traces are read by `trace_file`.
 
 These are intended times of an open loop. A load generator sends at them whatever the system under test does, and
 counts latency from them, so that a stalled system cannot hide its queue (coordinated omission). "As fast as possible"
@@ -7,13 +8,7 @@ is a closed loop and has no offsets.
 
 from __future__ import annotations
 
-import csv
 import math
-import re
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -96,26 +91,6 @@ def on_off(
     return np.concatenate(bursts)
 
 
-def csv_trace(path: Path | str, time_column: str) -> Offsets:
-    """Read the arrival times of a CSV file with a header line.
-
-    A time is a number of seconds, or an ISO 8601 date and time such as `2023-11-16 18:17:03.9799600`, with or without a
-    UTC offset. Fractions are exact to the nanosecond; digits after the ninth are cut. Times without an offset are read
-    as UTC: only their differences count. Line ends may be CRLF, the last may be missing, blank lines are passed over.
-
-    Returns:
-        Seconds after the earliest time, sorted, one for each row.
-
-    Raises:
-        InvalidInput: The file cannot be read, has no such column or no rows, or a time is missing, cannot be understood
-            or is of another form than the first (number, local, with UTC offset).
-    """
-    nanoseconds = _read_times(Path(path), time_column)
-    earliest = min(nanoseconds)
-    # Subtracted as integers: a float of seconds since 1970 would keep only a few tenths of a microsecond.
-    return np.sort(np.array([(time - earliest) / 1_000_000_000 for time in nanoseconds]))
-
-
 def index_of_dispersion(offsets_seconds: Offsets, window_seconds: float) -> float:
     """Variance over mean of the number of arrivals per window: 1 for Poisson, 0 for a steady beat, more for bursts.
 
@@ -178,61 +153,3 @@ def _require_positive(**values: float) -> None:
     for name, value in values.items():
         if not (math.isfinite(value) and value > 0):
             raise InvalidInput(f"{name} must be a positive, finite number, got {value!r}")
-
-
-_ISO = re.compile(
-    r"(?P<seconds>\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?)([.,](?P<fraction>\d+))?(?P<offset>Z|[+-]\d\d:?\d\d)?", re.ASCII
-)
-_NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d*)?([eE][+-]?\d{1,2})?", re.ASCII)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _read_times(path: Path, time_column: str) -> list[int]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            return _parse_times(csv.reader(stream), time_column, path)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"cannot read the trace {path} as CSV in UTF-8: {error}") from error
-
-
-def _parse_times(rows: Iterator[list[str]], time_column: str, path: Path) -> list[int]:
-    header = next(rows, [])
-    if time_column not in header:
-        raise InvalidInput(f"{path} has no column {time_column!r}: it has {', '.join(header) or 'no header'}")
-    position = header.index(time_column)
-    times: list[int] = []
-    first_form = ""
-    for number, row in enumerate(rows, start=1):
-        if not row:
-            continue
-        text = row[position].strip() if position < len(row) else ""
-        form, nanoseconds = _parse_time(text, f"row {number} of {path}")
-        first_form = first_form or form
-        if form != first_form:
-            raise InvalidInput(f"row {number} of {path} has a {form} ({text}), the rows before it a {first_form}")
-        times.append(nanoseconds)
-    if not times:
-        raise InvalidInput(f"{path} has no rows: a trace needs one arrival at least")
-    return times
-
-
-def _parse_time(text: str, where: str) -> tuple[str, int]:
-    """Return the form of a time and its nanoseconds since the epoch, or since whatever a number counts from."""
-    if _NUMBER.fullmatch(text):
-        return "number of seconds", int(Decimal(text).scaleb(9))
-    match = _ISO.fullmatch(text)
-    moment = _moment(match["seconds"] + (match["offset"] or "")) if match else None
-    if match is None or moment is None:
-        raise InvalidInput(
-            f"{where} has the time {text!r}: it must be a number of seconds or an ISO 8601 date and time"
-        )
-    form = "local time" if moment.tzinfo is None else "time with UTC offset"
-    seconds = ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // timedelta(seconds=1)
-    return form, seconds * 1_000_000_000 + int((match["fraction"] or "0")[:9].ljust(9, "0"))
-
-
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:  # the digits are in place, but there is no such date or time
-        return None

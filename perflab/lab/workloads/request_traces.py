@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from perflab.errors import LabError
-from perflab.lab.workloads.arrivals import Offsets, csv_trace
+from perflab.lab.workloads.arrivals import Offsets
+from perflab.lab.workloads.trace_file import read_trace
 
 ArrivalsName = Literal["flights", "independent", "azure code", "azure conversations"]
 """Of "flights", each event comes at its own time; of the others, the events of the flights come at other times: of a
@@ -49,4 +50,4 @@ def request_arrivals(name: ArrivalsName) -> Offsets:
     """
     if reason := missing_traces():
         raise LabError(reason)
-    return csv_trace(Path(os.environ[TRACES_VARIABLE]) / REQUESTS[name], "TIMESTAMP")
+    return read_trace(Path(os.environ[TRACES_VARIABLE]) / REQUESTS[name], "TIMESTAMP").offsets_seconds

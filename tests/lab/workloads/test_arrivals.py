@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import hashlib
 import math
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +12,6 @@ from perflab.errors import InvalidInput
 from perflab.lab.workloads.arrivals import (
     Offsets,
     constant,
-    csv_trace,
     index_of_dispersion,
     interarrival_cv,
     on_off,
@@ -148,87 +144,3 @@ def test_the_year_of_flights_is_bursty(year_jobs: tuple[TraceEvent, ...]) -> Non
     assert index_of_dispersion(offsets, 60) == pytest.approx(4.68, abs=0.005)
     assert index_of_dispersion(offsets, 900) == pytest.approx(7.05, abs=0.05)
     assert peak_rate(offsets, 60) * 60 == pytest.approx(28)
-
-
-def test_a_trace_with_crlf_seven_digits_and_no_last_line_end(tmp_path: Path) -> None:
-    path = tmp_path / "trace.csv"
-    path.write_bytes(
-        b"TIMESTAMP,Tokens\r\n2023-11-16 18:17:03.9799600,4808\r\n2023-11-16 18:17:04.0319601,3180\r\n"
-        b"2023-11-16 18:18:03.9799600,1"
-    )
-    assert csv_trace(path, "TIMESTAMP") == pytest.approx([0, 0.0520001, 60], abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("t\n10\n10.5\n12e0\n", [0, 0.5, 2]),
-        ("t\n1e99\n1e99\n", [0, 0]),
-        ("t\n1700000000.123456789\n1700000000.123456790\n", [0, 1e-9]),
-        ("a,t\nx,12\n\ny,10\n", [0, 2]),  # not in order; a blank line
-        ("\ufefft\n2013-01-01T00:00Z\n2013-01-01T01:00:00+01:00\n2012-12-31T19:00:01-0500\n", [0, 0, 1]),
-        ('t\n"2013-01-01 00:00:00,5"\n2013-01-01 00:00:01\n', [0, 0.5]),
-    ],
-)
-def test_forms_of_time(tmp_path: Path, content: str, expected: list[float]) -> None:
-    path = tmp_path / "trace.csv"
-    path.write_text(content, encoding="utf-8")
-    assert csv_trace(str(path), "t") == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "no header"),
-        (b"u,v\n1,2\n", "no column 't': it has u, v"),
-        (b"t\n", "no rows"),
-        (b"t\n1\nNA\n", "row 2 .* 'NA'"),
-        (b"u,t\n1\n", "row 1 .* ''"),
-        (b"t\n2013-02-30 00:00:00\n", "2013-02-30"),
-        (b"t\nnan\n", "'nan'"),
-        (b"t\n1e400\n", "'1e400'"),
-        (b"t\n1\n2013-01-01 00:00:00\n", "has a local time .* a number of seconds"),
-        (b"t\n2013-01-01 00:00:00\n2013-01-01 00:00:00Z\n", "has a time with UTC offset .* a local time"),
-        (b"t\n\xff\n", "UTF-8"),
-    ],
-)
-def test_bad_traces_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
-    path = tmp_path / "trace.csv"
-    path.write_bytes(content)
-    with pytest.raises(InvalidInput, match=message):
-        csv_trace(path, "t")
-
-
-def test_a_missing_trace_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="cannot read the trace"):
-        csv_trace(tmp_path / "absent.csv", "t")
-
-
-@pytest.fixture
-def azure_traces() -> Path:
-    directory = os.environ.get("PERFLAB_TRACES")
-    if not directory:
-        pytest.skip("PERFLAB_TRACES does not name the directory of the Azure LLM inference traces (2023)")
-    return Path(directory)
-
-
-@pytest.mark.parametrize(
-    ("name", "sha256", "rows", "expected"),
-    [
-        ("code", "54e9a6d2a4bd06ba1e060304b900abbc74cbea53de96506e60fe5bb4f2277fb6", 8_819, (57.3, 13.15, 13.2)),
-        ("conv", "2f1e5b666d4e3055fdbba98598ce2ec307767b9064e03e2fa46676dbcc7d0bf8", 19_366, (58.4, 1.09, 1.39)),
-    ],
-)
-def test_the_azure_traces(
-    azure_traces: Path, name: str, sha256: str, rows: int, expected: tuple[float, float, float]
-) -> None:
-    minutes, cv, dispersion_1_s = expected
-    path = azure_traces / f"azure_llm_2023_{name}.csv"
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
-    offsets = csv_trace(path, "TIMESTAMP")
-    assert len(offsets) == rows
-    assert offsets[0] == 0
-    assert (np.diff(offsets) > 0).all()  # no two share a time stamp: the seventh digit is kept
-    assert offsets[-1] / 60 == pytest.approx(minutes, abs=0.05)
-    assert interarrival_cv(offsets) == pytest.approx(cv, abs=0.005)
-    assert index_of_dispersion(offsets, 1.0) == pytest.approx(dispersion_1_s, abs=0.05)
