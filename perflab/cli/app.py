@@ -19,6 +19,8 @@ from perflab.cli.peers import peers
 from perflab.cli.report import report
 from perflab.cli.scheduler import EXAMPLES as SCHEDULER_EXAMPLES
 from perflab.cli.scheduler import scheduler
+from perflab.cli.selftest import EXAMPLES as SELFTEST_EXAMPLES
+from perflab.cli.selftest import selftest
 from perflab.cli.sweep import sweep
 from perflab.cli.worker import EXAMPLES as WORKER_EXAMPLES
 from perflab.cli.worker import worker
@@ -52,6 +54,7 @@ def perflab(
 app.command()(sweep)
 app.command()(report)
 app.command()(bench)
+app.command(epilog=SELFTEST_EXAMPLES)(selftest)
 app.command(epilog=PEERS_EXAMPLES)(peers)
 app.command(epilog=WORKER_EXAMPLES)(worker)
 app.command(epilog=SCHEDULER_EXAMPLES)(scheduler)

@@ -94,7 +94,12 @@ class ComparisonResult:
 
 
 def compare(
-    comparisons: Sequence[Comparison], *, blocks: int, seed: int, visited: Callable[[], object] = lambda: None
+    comparisons: Sequence[Comparison],
+    *,
+    blocks: int,
+    seed: int,
+    visited: Callable[[], object] = lambda: None,
+    begin_block: Callable[[int], object] = lambda _block: None,
 ) -> list[ComparisonResult]:
     """Visit all arms of all comparisons in randomised complete blocks.
 
@@ -103,15 +108,17 @@ def compare(
         blocks: At least 6, so that the median has an interval.
         seed: Of the order of each block.
         visited: Called after each visit, to show progress.
+        begin_block: Called before each block with its number, to look at the machine.
 
     Raises:
         InvalidInput: fewer than 6 blocks.
     """
-    check_integer(blocks, "blocks", low=6, high=1_000)
+    check_integer(blocks, "blocks", low=6, high=100_000)
     seconds: dict[tuple[int, str], list[float]] = {}
     visits = [(number, arm) for number, comparison in enumerate(comparisons) for arm in comparison.arms]
     with old_objects_set_aside():
         for block in range(blocks):
+            begin_block(block)
             order = list(visits)
             Random(f"{seed}/{block}").shuffle(order)
             for number, arm in order:
