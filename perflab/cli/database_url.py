@@ -51,6 +51,20 @@ def database_url(url: str | None) -> str:
     return url
 
 
+def existing_database_url(url: str | None) -> str:
+    """The URL that was given, of a database that is there: a command must not make one where a path is mistyped.
+
+    Raises:
+        InvalidInput: none was given, or it is wrong.
+        DatabaseUnusable: there is no such file or directory.
+    """
+    from perflab.database.presence import check_is_there
+
+    given = database_url(url)
+    check_is_there(given)
+    return given
+
+
 def server_url(url: str | None, engine: str) -> str | None:
     """The server that is measured, from the option or the lab's own variable; None for SQLite and the embedded one.
 

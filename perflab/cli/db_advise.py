@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from perflab.cli.database_url import DatabaseUrl, database_url
+from perflab.cli.database_url import DatabaseUrl, existing_database_url
 
 
 def advise(
@@ -50,7 +50,7 @@ def advise(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     thresholds = Thresholds(deep_rows=deep_rows)
     with (
-        Database.open(database_url(url)) as database,
+        Database.open(existing_database_url(url)) as database,
         tqdm(unit="visit", disable=not sys.stderr.isatty(), leave=False) as bar,
     ):
 

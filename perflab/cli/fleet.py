@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perflab.cli.database_url import DatabaseUrl, database_url
+from perflab.cli.database_url import DatabaseUrl, existing_database_url
 from perflab.cli.examples import examples
 from perflab.errors import InvalidInput
 
@@ -38,7 +38,7 @@ def list_(url: DatabaseUrl = None) -> None:
     from perflab.batching.fleet.fleet import fleet_names
     from perflab.database.database import Database
 
-    with Database.open(database_url(url)) as database:
+    with Database.open(existing_database_url(url)) as database:
         for name in fleet_names(database):
             typer.echo(name)
 
@@ -61,7 +61,7 @@ def show(
     """
     from perflab.database.database import Database
 
-    with Database.open(database_url(url)) as database:
+    with Database.open(existing_database_url(url)) as database:
         metrics = _existing(database, name).metrics()
     typer.echo(json.dumps(as_dictionary(metrics), indent=2) if as_json else describe(name, metrics))
 
@@ -109,7 +109,7 @@ def set_(
     }
     if not changed:
         raise InvalidInput("nothing to set: give --batch-size, --flush-interval, --max-in-flight or --jitter")
-    with Database.open(database_url(url)) as database:
+    with Database.open(existing_database_url(url)) as database:
         one = Fleet(database, name)
         settings = replace(one.settings(), **changed)
         one.configure(settings)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from perflab.cli.database_url import VARIABLE, database_url
+from perflab.cli.database_url import VARIABLE, existing_database_url
 from perflab.cli.examples import examples
 from perflab.errors import InvalidInput
 
@@ -77,7 +77,7 @@ def serve(
         raise InvalidInput("say what to do with the metrics: --listen HOST:PORT, or --print")
     address = None if listen is None else _address(listen)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
-    with Database.open(database_url(url)) as database:
+    with Database.open(existing_database_url(url)) as database:
         read = of_database(database)
         read()  # or say now why it cannot be
         registry = collector_registry(read)

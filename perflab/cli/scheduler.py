@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perflab.cli.database_url import DatabaseUrl, database_url
+from perflab.cli.database_url import DatabaseUrl, existing_database_url
 from perflab.cli.examples import examples
 from perflab.cli.metrics import MetricsOption, monitored_if
 
@@ -54,7 +54,7 @@ def scheduler(
         if once and not report.more:
             stop.set()
 
-    with Database.open(database_url(url)) as database, stop_signals(stop.set):
+    with Database.open(existing_database_url(url)) as database, stop_signals(stop.set):
         check_schema(database)
         ticking = Scheduler(database)
         with monitored_if(metrics, database):

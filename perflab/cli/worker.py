@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perflab.cli.database_url import VARIABLE, DatabaseUrl, database_url
+from perflab.cli.database_url import VARIABLE, DatabaseUrl, existing_database_url
 from perflab.cli.examples import examples
 from perflab.cli.metrics import MetricsOption, monitored_if
 from perflab.errors import DatabaseError, HandlersStuck, InvalidInput
@@ -76,7 +76,7 @@ def worker(
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
     function = load_handler(handler)
-    with _exit_code_for_supervisor(supervised=supervised), Database.open(url := database_url(url)) as database:
+    with _exit_code_for_supervisor(supervised=supervised), Database.open(url := existing_database_url(url)) as database:
         check_schema(database)
         one = Worker(
             PriorityQueue(database, queue),

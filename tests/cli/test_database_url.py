@@ -42,3 +42,24 @@ def test_commands_that_measure_read_it(
     assert "'postgresql://me:***@127.0.0.1:1/lab': Connection refused; nothing listens there: start the server" in said
     assert main([command, "--url", OURS]) == 2
     assert "add --engine postgresql" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["db", "advise"],
+        ["fleet", "list"],
+        ["fleet", "show", "ingest"],
+        ["scheduler", "--once"],
+        ["worker", "json:dumps"],
+        ["metrics", "--print", "--url"],
+    ],
+)
+def test_a_mistyped_file_is_refused_and_not_made(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, f"sqlite:///{tmp_path / 'lbo.db'}"]) == 2
+    error = capsys.readouterr().err
+    assert "there is no database file" in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

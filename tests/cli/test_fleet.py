@@ -117,5 +117,6 @@ def test_what_is_refused_changes_nothing(db: Database, run: Command, arguments: 
 
 
 def test_without_the_tables_it_says_so(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Database.open(database_url).close()
     assert main(["fleet", "list", database_url]) == 2
     assert "create_schema()" in capsys.readouterr().err

@@ -59,8 +59,10 @@ def test_what_cannot_be_served_is_refused(arguments: list[str], says: str, capsy
 
 
 def test_a_database_without_tables_is_refused_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    Database.open(url).close()
     for what in (["--print"], ["--listen", "127.0.0.1:0"]):
-        assert main(["metrics", "--url", f"sqlite:///{tmp_path / 'new.db'}", *what]) == 2
+        assert main(["metrics", "--url", url, *what]) == 2
         output, errors = capsys.readouterr()
         assert not output
         assert "create_schema" in errors

@@ -149,6 +149,7 @@ def test_bad_input_is_refused(
 
 
 def test_a_database_without_the_tables_is_refused(database_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Database.open(database_url).close()
     assert main(["scheduler", database_url, "--once"]) == 2
     assert "create_schema" in capsys.readouterr().err
 

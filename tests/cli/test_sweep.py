@@ -76,7 +76,9 @@ def test_sigterm_leaves_nothing_on_the_server(tmp_path: Path, postgres_server: E
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
 
         def schemas() -> int:
-            found = connection.execute("SELECT count(*) FROM pg_namespace WHERE nspname ~ '^perflab_sweep_'").fetchone()
+            found = connection.execute(
+                "SELECT count(*) FROM pg_namespace WHERE nspname ~ '^perflab_scratch_'"
+            ).fetchone()
             return int(found[0]) if found else 0
 
         deadline = time.monotonic() + 120

@@ -215,6 +215,7 @@ def test_without_tables_nothing_is_started(
 ) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    Database.open("sqlite:///empty.db").close()
     assert main(["worker", "its_jobs:note", "sqlite:///empty.db", "--processes", "2"]) == 2
     assert "create_schema" in capsys.readouterr().err
 

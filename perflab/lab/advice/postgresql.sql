@@ -53,18 +53,9 @@ SELECT query, calls, total_exec_time / 1000
 FROM SCHEMA.pg_stat_statements
 WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND query ~* '^\s*(select|insert|update|delete|with|merge)\y'
-    AND query !~* '\y(pg_catalog|pg_class|pg_stat_|perflab_advice_)'
+    AND query !~* '\y(pg_catalog|pg_class|pg_stat_|perflab_(advice|scratch)_)'
 ORDER BY total_exec_time DESC
 LIMIT %s
-
--- name: leftovers
--- Scratch schemas of runs that were killed: a run that is alive holds the lock of its schema.
-WITH scratch AS MATERIALIZED (
-    SELECT nspname
-    FROM pg_namespace
-    WHERE nspname ~ '^perflab_advice_[0-9a-f]{12}_(before|after)$' AND pg_get_userbyid(nspowner) = current_user
-)
-SELECT nspname FROM scratch WHERE pg_try_advisory_lock(hashtextextended(nspname, 0))
 
 -- name: side_effects
 -- Functions among these names that are not the server's own, and that may write.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
-from uuid import uuid4
 
 import psycopg
 
@@ -22,8 +21,8 @@ from perflab.lab.advice.plan import Plan, read_postgresql_plan
 from perflab.lab.advice.scratch import CannotMeasure, Scratch, ScratchLimits, is_about_statistics
 from perflab.lab.advice.statement import Parameters, Statement
 from perflab.lab.advice.table_facts import quoted
+from perflab.lab.scratch.names import ScratchNames
 
-PREFIX = "perflab_advice_"
 STATISTICS_CAN_BE_COPIED = 180_000
 """The first server version with pg_restore_attribute_stats."""
 
@@ -91,14 +90,13 @@ def postgresql_scratch(
     with ExitStack() as stack:
         stack.enter_context(TypedErrors("measuring in a scratch copy"))
         keeper = stack.enter_context(_connection(database))
-        stack.callback(_unlock, keeper)
-        _drop_leftovers(keeper)
-        schemas = [f"{PREFIX}{uuid4().hex[:12]}_{name}" for name in ("before", "after")]
+        names = ScratchNames(keeper)
+        stack.callback(names.release)
+        names.remove_leftovers()
+        schemas = names.claim("before", "after")
         stack.callback(_drop, database, schemas)
         before, after = (_Builder(stack.enter_context(_connection(database)), schema, finding) for schema in schemas)
         for builder in (before, after):
-            # Held for as long as this session lives: so the next run knows what a killed one has left.
-            keeper.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (builder.schema,))
             builder.create(relations)
         for sql in proposal.change.sql_in_scratch(after.table) if proposal.change.before_rows else ():
             after.copy.execute(sql)
@@ -211,18 +209,6 @@ class _Builder:
         names = {"from_schema": schema, "to_schema": self.schema, "table": name}
         self.copy.execute(statements["copy_relation_statistics"], names)
         self.copy.execute(statements["copy_column_statistics"], names)
-
-
-def _drop_leftovers(connection: DriverConnection) -> None:
-    """Remove what runs that were killed have left."""
-    for (schema,) in connection.execute(load_statements("perflab.lab.advice", "postgresql")["leftovers"]).fetchall():
-        connection.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
-    _unlock(connection)
-
-
-def _unlock(connection: DriverConnection) -> None:
-    if not connection.is_broken:  # else the server has done it
-        connection.execute("SELECT pg_advisory_unlock_all()")
 
 
 def _drop(database: Database, schemas: Sequence[str]) -> None:

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from perflab.database.database import Database
 from perflab.database.failures import TypedErrors
-from perflab.database.file_lock import FileLock
 from perflab.database.operation import DriverConnection
 from perflab.database.sqlite import is_memory
 from perflab.database.statements import load_statements
@@ -22,9 +21,7 @@ from perflab.lab.advice.plan import Plan, read_sqlite_plan
 from perflab.lab.advice.scratch import CannotMeasure, Scratch, ScratchLimits
 from perflab.lab.advice.statement import Parameters, Statement
 from perflab.lab.advice.table_facts import quoted
-
-PREFIX = "perflab-advice-"
-LOCK = "lock"
+from perflab.lab.scratch.directory import scratch_directory
 
 
 class SQLiteCopy:
@@ -69,7 +66,7 @@ def sqlite_scratch(
 ) -> Iterator[Scratch]:
     """See `open_scratch`."""
     with ExitStack() as stack:
-        directory = stack.enter_context(_scratch_directory())
+        directory = stack.enter_context(scratch_directory())
         _check_room(database, limits, directory)
         stack.enter_context(TypedErrors("measuring in a scratch copy"))
         copies: list[SQLiteCopy] = []
@@ -110,22 +107,3 @@ def _check_room(database: Database, limits: ScratchLimits, directory: Path) -> N
             f"two copies and a log need {3 * size / 1024**2:,.0f} MiB in {tempfile.gettempdir()!r}, which has "
             f"{free / 1024**2:,.0f} MiB: name another directory in TMPDIR"
         )
-
-
-@contextmanager
-def _scratch_directory() -> Iterator[Path]:
-    """A directory for the copies. Those of runs that were killed are removed: a run that is alive locks its own."""
-    for leftover in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if not (leftover / LOCK).exists():
-            continue  # somebody is about to lock it
-        lock = FileLock(leftover / LOCK)
-        if lock.try_exclusive():
-            shutil.rmtree(leftover, ignore_errors=True)
-        lock.release()
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
-        lock = FileLock(Path(name) / LOCK)
-        lock.try_exclusive()
-        try:
-            yield Path(name)
-        finally:
-            lock.release()

@@ -46,8 +46,8 @@ def open_arena(engine: Engine, url: str | None = None) -> Iterator[Arena]:
     with ExitStack() as stack:
         server = stack.enter_context(measured_server(url))
         # beside the check of the URL above, for these need the driver, which is an extra
+        from perflab.lab.scratch.schema import open_scratch_schema  # noqa: PLC0415
         from perflab.lab.sweep.postgresql_target import PostgreSQLTarget  # noqa: PLC0415
-        from perflab.lab.sweep.scratch_schema import open_scratch_schema  # noqa: PLC0415
 
         database = stack.enter_context(Database.open(server.url))
         schema = stack.enter_context(open_scratch_schema(server.url, database))

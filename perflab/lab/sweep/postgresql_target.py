@@ -12,10 +12,10 @@ from perflab.database.pools import Durability
 from perflab.lab.measured_server import measured_server
 from perflab.lab.network.address import UnixAddress
 from perflab.lab.network.postgres_url import server_address
+from perflab.lab.scratch.schema import ScratchSchema, open_scratch_schema
 from perflab.lab.sweep.added_latency import through_proxy
 from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.fresh import FreshDatabase
-from perflab.lab.sweep.scratch_schema import ScratchSchema, open_scratch_schema
 
 _MAY_CHECKPOINT = (
     "SELECT current_setting('is_superuser') = 'on' OR EXISTS "

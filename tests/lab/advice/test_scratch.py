@@ -136,7 +136,7 @@ def test_what_a_kill_leaves_is_removed_by_the_next_run(
 def test_what_another_run_is_using_stays(place: tuple[Database, Left], tmp_path: Path) -> None:
     database, left = place
     if database.engine_name == "sqlite":
-        theirs = tmp_path / "scratch" / "perflab-advice-theirs"
+        theirs = tmp_path / "scratch" / "perflab-scratch-theirs"
         theirs.mkdir()
         lock = FileLock(theirs / "lock")
         assert lock.try_exclusive()
@@ -144,7 +144,7 @@ def test_what_another_run_is_using_stays(place: tuple[Database, Left], tmp_path:
         assert left() == [theirs]
         lock.release()
     else:
-        name = f"perflab_advice_{uuid4().hex[:12]}_before"
+        name = f"perflab_scratch_{uuid4().hex[:12]}_before"
         with psycopg.connect(database.url, autocommit=True) as other:
             other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
             other.execute(f"CREATE SCHEMA {name}")

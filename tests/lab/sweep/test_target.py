@@ -16,10 +16,10 @@ import pytest
 from perflab.database.database import Database
 from perflab.errors import DatabaseUnusable, InvalidInput, LabError
 from perflab.lab.network.probe import Probe
+from perflab.lab.scratch.names import PREFIX
 from perflab.lab.sweep import added_latency
 from perflab.lab.sweep.plan import SweepPlan
 from perflab.lab.sweep.postgresql_target import open_postgresql
-from perflab.lab.sweep.scratch_schema import PREFIX
 from perflab.lab.sweep.server import EMBEDDED, server_label
 from perflab.lab.sweep.sqlite_target import SQLiteTarget
 from perflab.lab.sweep.target import Target, open_target
@@ -97,7 +97,7 @@ def test_nothing_of_the_users_is_read_or_written(postgres_url: str) -> None:
 
 
 def test_what_a_killed_sweep_left_is_removed_and_what_a_running_one_has_is_not(postgres_url: str) -> None:
-    left_behind = f"{PREFIX}{uuid4().hex[:8]}"
+    left_behind = f"{PREFIX}{uuid4().hex[:12]}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {left_behind} CREATE TABLE rows (id int)")
         connection.execute(f"CREATE SCHEMA {PREFIX}of_somebody_else")

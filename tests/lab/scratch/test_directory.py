@@ -1,0 +1,41 @@
+"""A scratch folder is gone after its block, and after a kill when the next one is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from perflab.database.file_lock import FileLock
+from perflab.errors import DatabaseUnusable
+from perflab.lab.scratch.directory import LOCK, PREFIX, scratch_directory
+
+
+def test_it_is_gone_after_the_block_and_after_an_error(tmp_path: Path) -> None:
+    with scratch_directory(tmp_path) as folder:
+        (folder / "scratch.db").write_bytes(b"rows")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(KeyboardInterrupt), scratch_directory(tmp_path):
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_left_is_removed_and_what_is_in_use_stays(tmp_path: Path) -> None:
+    left, used, starting = (tmp_path / f"{PREFIX}{name}" for name in ("left", "used", "starting"))
+    for folder in (left, used, starting):
+        folder.mkdir()
+    (left / LOCK).touch()
+    lock = FileLock(used / LOCK)
+    assert lock.try_exclusive()
+    with scratch_directory(tmp_path):
+        assert not left.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([used, starting])
+    lock.release()
+
+
+def test_a_place_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with (
+        pytest.raises(DatabaseUnusable, match=r"no scratch folder can be made in .*missing"),
+        scratch_directory(tmp_path / "missing"),
+    ):
+        pass
