@@ -70,7 +70,8 @@ def serve(
     import threading
 
     from perflab.database.database import Database
-    from perflab.monitoring.prometheus import MetricsServer, collector_registry, of_database
+    from perflab.monitoring.prometheus import MetricsServer, collector_registry
+    from perflab.monitoring.source import of_database
     from perflab.queue.stop_signals import stop_signals
 
     if (listen is None) is not print_once:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Self
 from wsgiref.simple_server import WSGIServer
 
-from perflab.database.database import Database
 from perflab.errors import DatabaseError, InvalidInput, MissingExtra
 from perflab.monitoring.catalogue import CATALOGUE
 from perflab.monitoring.distribution import Distribution
 from perflab.monitoring.metric import Metric, MetricKind, Series
-from perflab.monitoring.publishing import published_snapshots
-from perflab.monitoring.registry import MetricsRegistry
-from perflab.monitoring.snapshot import Snapshot
-from perflab.monitoring.table_state import TableState
+from perflab.monitoring.source import Labelled, Source
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -27,36 +23,7 @@ logger = logging.getLogger(__name__)
 UP = "perflab_up"
 
 
-class Labelled(NamedTuple):
-    """A snapshot, and labels that all its series get, such as of which process it is."""
-
-    snapshot: Snapshot
-    labels: Mapping[str, str]
-
-
-Read = Callable[[], Iterable[Labelled]]
-
-
-def of_process(registry: MetricsRegistry) -> Read:
-    """What this process counts."""
-    return lambda: [Labelled(registry.snapshot(), {})]
-
-
-def of_database(database: Database) -> Read:
-    """How the tables of a database are, and what processes have published into it, each with its `process` label."""
-    state = TableState(database)
-
-    def read() -> list[Labelled]:
-        published = published_snapshots(database)
-        return [
-            Labelled(state.snapshot(), {}),
-            *(Labelled(one.snapshot, {"process": one.process}) for one in published),
-        ]
-
-    return read
-
-
-def collector_registry(read: Read) -> CollectorRegistry:
+def collector_registry(read: Source) -> CollectorRegistry:
     """A registry of its own for prometheus_client, to be served by it or mounted into an application:
     `prometheus_client.make_asgi_app(registry=collector_registry(of_process(registry)))`.
 
@@ -110,7 +77,7 @@ class MetricsServer:
 class _SnapshotCollector:
     """Reads when it is asked, once at a time."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(self, read: Source) -> None:
         self._read = read
         self._lock = threading.Lock()
         self._is_up = True

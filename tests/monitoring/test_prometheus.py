@@ -17,9 +17,10 @@ from perflab.errors import InvalidInput, StatementError
 from perflab.events import Cause, JobsEnqueued
 from perflab.monitoring.catalogue import CATALOGUE
 from perflab.monitoring.metric import MetricKind
-from perflab.monitoring.prometheus import Labelled, MetricsServer, Read, collector_registry, of_database, of_process
+from perflab.monitoring.prometheus import MetricsServer, collector_registry
 from perflab.monitoring.publishing import MetricsPublisher
 from perflab.monitoring.registry import MetricsRegistry
+from perflab.monitoring.source import Labelled, Source, of_database, of_process
 from perflab.queue.job import NewJob
 from perflab.queue.queue import PriorityQueue
 from tests.monitoring.flushes import FLUSH
@@ -33,7 +34,7 @@ def db(perflab_url: str) -> Iterator[Database]:
         yield opened
 
 
-def scraped(read: Read) -> Samples:
+def scraped(read: Source) -> Samples:
     text = generate_latest(collector_registry(read)).decode()
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
