@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import typer
 
+from perflab.cli.alerts import EXAMPLES as ALERTS_EXAMPLES
+from perflab.cli.alerts import alerts
 from perflab.cli.bench import bench
 from perflab.cli.db import db
 from perflab.cli.fleet import fleet
@@ -58,6 +60,7 @@ app.command(epilog=SELFTEST_EXAMPLES)(selftest)
 app.command(epilog=PEERS_EXAMPLES)(peers)
 app.command(epilog=WORKER_EXAMPLES)(worker)
 app.command(epilog=SCHEDULER_EXAMPLES)(scheduler)
+app.command(epilog=ALERTS_EXAMPLES)(alerts)
 app.add_typer(db, name="db")
 app.add_typer(fleet, name="fleet")
 app.add_typer(metrics, name="metrics")

@@ -37,13 +37,13 @@ class Alert:
     """When it was resolved."""
 
     def describe(self) -> str:
-        """In words, without the summary: "queue_old: queue_age_seconds is 412 s (queue mail), limit 300"."""
+        """In words: "queue_old firing: queue_age_seconds is 412 s (queue mail), and is to stay below 300 s"."""
         unit = f" {self.rule.watched.unit}" if self.rule.watched.unit else ""
         where = ", ".join(f"{name} {value}" for name, value in self.labels)
-        limit = f"above {self.rule.above:g}" if self.rule.above is not None else f"below {self.rule.below:g}"
+        side = "below" if self.rule.above is not None else "above"
         return (
             f"{self.rule.name} {self.state}: {self.rule.signal} is {self.value:.4g}{unit}"
-            f"{f' ({where})' if where else ''}; the rule is broken {limit}{unit}"
+            f"{f' ({where})' if where else ''}, and is to stay {side} {self.rule.limit:g}{unit}"
         )
 
 
@@ -90,8 +90,9 @@ class AlertEvaluator:
         """Go on by one change; those alerts are returned that have begun to fire, or are resolved, by it."""
         self._recent.add(change)
         news: list[Alert] = []
+        windows = {seconds: self._recent.window(seconds) for seconds in {rule.window_seconds for rule in self.rules}}
         for rule in self.rules:
-            values = rule.measure(self._recent.window(rule.window_seconds))
+            values = rule.measure(windows[rule.window_seconds])
             known = {labels for name, labels in self._open if name == rule.name}
             for labels in sorted(known | values.keys()):
                 news += self._step(rule, labels, values.get(labels), change.ended_at)
