@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from perflab.database.operation import Operation
     from perflab.errors import PerflabError
     from perflab.lab.advice.advisor import DatabaseAdvisor
+    from perflab.monitoring.alerts.evaluation import Alert
+    from perflab.monitoring.alerts.rule import AlertRule
+    from perflab.monitoring.alerts.watch import AlertWatch
+    from perflab.monitoring.alerts.webhook import Webhook
     from perflab.monitoring.failure_log import FailureLog
     from perflab.monitoring.monitored import monitored
     from perflab.monitoring.overview import Overview
