@@ -64,6 +64,9 @@ if TYPE_CHECKING:
 
 _HOME = {
     "AimdSizing": "perflab.batching.sizing.aimd",
+    "Alert": "perflab.monitoring.alerts.evaluation",
+    "AlertRule": "perflab.monitoring.alerts.rule",
+    "AlertWatch": "perflab.monitoring.alerts.watch",
     "AskedOften": "perflab.cache.predictors",
     "AsyncRequestBatcher": "perflab.batching.async_batcher",
     "Backoff": "perflab.queue.backoff",
@@ -117,6 +120,7 @@ _HOME = {
     "TickReport": "perflab.scheduler.watch",
     "WarmReport": "perflab.cache.warm_report",
     "Watch": "perflab.scheduler.watch",
+    "Webhook": "perflab.monitoring.alerts.webhook",
     "Worker": "perflab.queue.worker",
     "WorkerLease": "perflab.queue.leases",
     "WorkerReport": "perflab.queue.worker",
@@ -129,6 +133,9 @@ _HOME = {
 
 __all__ = [
     "AimdSizing",
+    "Alert",
+    "AlertRule",
+    "AlertWatch",
     "AskedOften",
     "AsyncRequestBatcher",
     "Backoff",
@@ -182,6 +189,7 @@ __all__ = [
     "TickReport",
     "WarmReport",
     "Watch",
+    "Webhook",
     "Worker",
     "WorkerLease",
     "WorkerReport",

@@ -6,6 +6,9 @@ import perflab
 
 NAMES = [
     "AimdSizing",
+    "Alert",
+    "AlertRule",
+    "AlertWatch",
     "AskedOften",
     "AsyncRequestBatcher",
     "Backoff",
@@ -59,6 +62,7 @@ NAMES = [
     "TickReport",
     "WarmReport",
     "Watch",
+    "Webhook",
     "Worker",
     "WorkerLease",
     "WorkerReport",
