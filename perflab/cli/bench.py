@@ -22,6 +22,13 @@ def bench(  # noqa: PLR0917  # options of a command are given by name
     engine: Annotated[Literal["sqlite", "postgresql", "both"], typer.Option(help="Where to write.")] = "sqlite",
     url: ServerUrl = None,
     blocks: Annotated[int, typer.Option(help="Randomised complete blocks, at least 6.")] = 12,
+    most_blocks: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Go on until every verdict is clear, and at most so far.", show_default=False),
+    ] = None,
+    budget_seconds: Annotated[
+        float, typer.Option(metavar="S", help="With --most-blocks: no more blocks than fit into this.")
+    ] = 600.0,
     seed: Annotated[int, typer.Option(help="Of the orders.")] = 1,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Where bench.md, bench.csv and bench.json go.")] = (
         Path("reports")
@@ -29,28 +36,40 @@ def bench(  # noqa: PLR0917  # options of a command are given by name
 ) -> None:
     """Compare perflab's operations with hand-written driver code for the same rows.
 
-    Every block visits every arm once in random order. Exits with 1 when an operation is over its limit.
+    Every block visits every arm once in random order. With --most-blocks it looks three times at most, and ends when
+    each ratio is on one side of its limit, or known to 2 %; the intervals are those of stricter looks, and hold
+    together.
+    Exits with 1 when an operation is over its limit.
     """
     import tempfile
 
     from tqdm import tqdm
 
-    from perflab.lab.bench.bench_files import BenchRun, bench_table, write_bench
-    from perflab.lab.bench.comparison import compare
-    from perflab.lab.bench.run import check_bench_names, make_comparisons, open_engines
+    from perflab.lab.bench.bench_files import bench_table, write_bench
+    from perflab.lab.bench.comparison import looks_between
+    from perflab.lab.bench.run import check_bench_names, make_comparisons, open_engines, run_bench
     from perflab.lab.sweep.environment import read_environment
 
     check_bench_names(names or [])
     url = server_url(url, engine)
+    looks = looks_between(blocks, most_blocks)
     environment = read_environment(Path(tempfile.gettempdir()))
     with open_engines(sqlite=engine != "postgresql", postgresql=engine != "sqlite", url=url) as engines:
         comparisons = make_comparisons(names or [], engines)
-        visits = blocks * sum(len(comparison.arms) for comparison in comparisons)
+        visits = looks.blocks[-1] * sum(len(comparison.arms) for comparison in comparisons)
         with tqdm(total=visits, unit="visit", disable=not sys.stderr.isatty(), leave=False) as bar:
-            results = compare(comparisons, blocks=blocks, seed=seed, visited=bar.update)
-        run = BenchRun(results, [opened.title for opened in engines], environment, blocks, seed)
+            run = run_bench(
+                comparisons,
+                looks,
+                engines=[opened.title for opened in engines],
+                environment=environment,
+                seed=seed,
+                budget_seconds=budget_seconds,
+                visited=bar.update,
+            )
     files = write_bench(run, output)
-    typer.echo(bench_table(results))
+    typer.echo(bench_table(run.results))
+    typer.echo(run.noise.describe())
     typer.echo(f"written to {files.markdown}, {files.samples} and {files.summary}")
-    if any(result.verdict == "over" for result in results):
+    if any(result.verdict == "over" for result in run.results):
         raise typer.Exit(1)

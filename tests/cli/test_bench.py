@@ -12,7 +12,8 @@ from perflab.cli import main
 def test_a_bench_writes_its_table_its_samples_and_its_environment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["bench", "life", "--blocks", "6", "--output", str(tmp_path / "new")]) == 0
+    arguments = ["bench", "life", "--blocks", "6", "--most-blocks", "6", "--output", str(tmp_path / "new")]
+    assert main(arguments) == 0
     table = (tmp_path / "new" / "bench.md").read_text()
     assert "bare future and append (fastest)" in table
     assert table.splitlines()[-1] in capsys.readouterr().out
@@ -21,6 +22,8 @@ def test_a_bench_writes_its_table_its_samples_and_its_environment(
     assert (samples["seconds_per_item"] > 0).all()
     summary = json.loads((tmp_path / "new" / "bench.json").read_text())
     assert summary["environment"]["python"]
+    assert summary["noise"]["readings"] == 6
+    assert (summary["level"], summary["stop"]) == (0.95, None)  # there was one look
     for comparison in summary["comparisons"]:
         assert comparison["ratio_low"] <= comparison["ratio"] <= comparison["ratio_high"]
         assert f"{comparison['ratio']:.2f}" in table
@@ -38,6 +41,7 @@ def test_a_bench_says_on_which_server_it_ran(tmp_path: Path, postgres_url: str) 
     [
         (["claims"], "there is no bench 'claims'"),
         (["life", "--blocks", "2"], "blocks is 2"),
+        (["life", "--blocks", "12", "--most-blocks", "6"], "most_blocks is 6"),
         (["done", "--url", "postgresql:///x"], "add --engine postgresql"),
         (["done", "--engine", "postgresql", "--url", "sqlite:///x"], "give a URL that begins with postgresql://"),
     ],

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from perflab.lab.bench.comparison import ComparisonResult
+from perflab.lab.noise import Noise
 from perflab.lab.quantities import format_seconds_interval
+from perflab.lab.statistics.looks import Stop
 from perflab.lab.sweep.environment import Environment
 
 
@@ -25,6 +27,8 @@ class BenchRun:
         environment: Of the machine and the interpreter.
         blocks: How many there were.
         seed: Of their orders.
+        noise: How quiet the machine was.
+        stop: Why there were no more blocks, where that was not fixed beforehand.
     """
 
     results: Sequence[ComparisonResult]
@@ -32,6 +36,8 @@ class BenchRun:
     environment: Environment
     blocks: int
     seed: int
+    noise: Noise
+    stop: Stop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,9 @@ class BenchFiles:
 
 def bench_table(results: Sequence[ComparisonResult]) -> str:
     """The results as a Markdown table, the slowest raw arms included."""
+    level = _level(results)
     lines = [
-        "| operation | engine | arm | time per item [95 %] | ours ÷ fastest other [95 %] | limit | verdict |",
+        f"| operation | engine | arm | time per item [{level}] | ours ÷ fastest other [{level}] | limit | verdict |",
         "|---|---|---|---|---|---|---|",
     ]
     for result in results:
@@ -87,15 +94,22 @@ def write_bench(run: BenchRun, folder: Path) -> BenchFiles:
     return files
 
 
+def _level(results: Sequence[ComparisonResult]) -> str:
+    """Of the intervals: `"95 %"`."""
+    return f"{100 * results[0].level:.3g} %"
+
+
 def _markdown(run: BenchRun) -> str:
     works = {result.comparison.name: result.comparison.work for result in run.results}
     described = "\n".join(f"- **{name}**: {work}." for name, work in works.items())
     environment = run.environment
     versions = "; ".join((*run.engines, f"Python {environment['python']}"))
+    stop = f" ({run.stop})" if run.stop else ""
     machine = f"{environment['cpu']}, {environment['cores']} cores"
     return (
-        f"# Bench\n\n{run.blocks} randomised complete blocks, seed {run.seed}; geometric means with 95 % t intervals, "
-        f"ratios paired by block. {versions}; {machine}.\n\n{described}\n\n{bench_table(run.results)}"
+        f"# Bench\n\n{run.blocks} randomised complete blocks{stop}, seed {run.seed}; geometric means with "
+        f"{_level(run.results)} t intervals, ratios paired by block. {versions}; {machine}. {run.noise.describe()}\n\n"
+        f"{described}\n\n{bench_table(run.results)}"
     )
 
 
@@ -122,6 +136,9 @@ def _summary(run: BenchRun) -> dict[str, Any]:
         "seed": run.seed,
         "engines": list(run.engines),
         "environment": dict(run.environment),
+        "noise": asdict(run.noise),
+        "stop": run.stop and str(run.stop),
+        "level": run.results[0].level,
         "comparisons": comparison_summaries(run.results),
     }
 

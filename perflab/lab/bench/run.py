@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from perflab.errors import InvalidInput, MissingExtra
 from perflab.lab.bench.arms import BenchEngine, bulk_comparison
+from perflab.lab.bench.bench_files import BenchRun
 from perflab.lab.bench.bulk_calls import (
     BulkCall,
     add_watches_call,
@@ -15,7 +16,7 @@ from perflab.lab.bench.bulk_calls import (
     mark_done_call,
     update_states_call,
 )
-from perflab.lab.bench.comparison import Comparison
+from perflab.lab.bench.comparison import Comparison, compare_until
 from perflab.lab.bench.compression import compression_comparisons
 from perflab.lab.bench.drain import drain_comparisons
 from perflab.lab.bench.load import load_comparison
@@ -23,6 +24,12 @@ from perflab.lab.bench.monitoring import monitoring_comparison
 from perflab.lab.bench.singles import singles_comparisons
 from perflab.lab.bench.sqlite_engine import SQLiteBench
 from perflab.lab.bench.submit import submit_comparisons, whole_life_comparisons
+from perflab.lab.noise import NoiseReading, read_noise, summarise_noise
+from perflab.lab.statistics.looks import Looks
+from perflab.lab.sweep.environment import Environment
+
+PRECISION = 0.02
+"""Of a ratio: knowing it better changes nothing."""
 
 _CALLS: Mapping[str, Callable[[], BulkCall]] = {
     "enqueue": enqueue_call,
@@ -95,3 +102,38 @@ def make_comparisons(names: Sequence[str], engines: Sequence[BenchEngine]) -> li
         *(found for engine in engines if "drain" in chosen for found in drain_comparisons(engine)),
         *(monitoring_comparison(engine) for engine in engines if "monitoring" in chosen),
     ]
+
+
+def run_bench(
+    comparisons: Sequence[Comparison],
+    looks: Looks,
+    *,
+    engines: Sequence[str],
+    environment: Environment,
+    seed: int,
+    budget_seconds: float,
+    visited: Callable[[], object] = lambda: None,
+) -> BenchRun:
+    """Measure comparisons until their verdicts are clear, and note how quiet the machine was in each block.
+
+    Args:
+        comparisons: What to measure.
+        looks: When to look; a single one fixes the number of blocks.
+        engines: Their titles.
+        environment: Of the machine.
+        seed: Of the orders.
+        budget_seconds: No more blocks than fit into this.
+        visited: Called after each visit.
+    """
+    readings: list[NoiseReading] = []
+    found = compare_until(
+        comparisons,
+        looks,
+        precision=PRECISION,
+        budget_seconds=budget_seconds,
+        seed=seed,
+        visited=visited,
+        begin_block=lambda _block: readings.append(read_noise()),
+    )
+    stop = found.stop if len(looks.blocks) > 1 else None
+    return BenchRun(found.results, engines, environment, found.blocks, seed, summarise_noise(readings), stop)

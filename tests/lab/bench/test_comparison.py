@@ -6,7 +6,8 @@ import pytest
 
 from perflab.errors import InvalidInput
 from perflab.lab.bench.bench_files import bench_table
-from perflab.lab.bench.comparison import Comparison, ComparisonResult, compare
+from perflab.lab.bench.comparison import Comparison, ComparisonResult, compare, compare_until
+from perflab.lab.statistics.looks import Looks, Stop
 
 
 @dataclass(frozen=True)
@@ -81,3 +82,51 @@ def test_arms_with_the_same_promises_have_a_ratio_of_their_own_and_set_no_limit(
     (row,) = [line for line in bench_table([result]).splitlines() if "careful" in line]
     assert "(same promises)" in row
     assert "ours ÷ this: 2.0" in row
+
+
+LOOKS = Looks((6, 12, 18))
+
+
+@pytest.mark.parametrize(
+    ("ours", "limit", "precision", "blocks", "stop"),
+    [
+        (1.1, 1.25, 1e-6, 6, Stop.KNOWN),  # clearly within
+        (1.5, 1.25, 1e-6, 6, Stop.KNOWN),  # clearly over
+        (1.25, 1.25, 1e-6, 18, Stop.MOST),  # on the limit, and never known to a millionth
+        (1.25, 1.25, 0.01, 6, Stop.KNOWN),  # on the limit, but known to 1 %
+        (9.0, None, 1e-6, 18, Stop.MOST),
+        (9.0, None, 0.01, 6, Stop.KNOWN),
+    ],
+)
+def test_it_measures_no_longer_than_it_takes(
+    ours: float, limit: float | None, precision: float, blocks: int, stop: Stop
+) -> None:
+    found = compare_until([comparison(ours, 1.0, limit=limit)], LOOKS, precision=precision, seed=1)
+    assert (found.blocks, found.stop) == (blocks, stop)
+    (result,) = found.results
+    assert len(result.seconds["ours"]) == blocks
+    assert result.level == result.ratio.level == LOOKS.level_of_each > 0.97
+    assert f"[{100 * result.level:.3g} %]" in bench_table([result])
+
+
+def test_the_blocks_are_those_of_a_comparison_of_fixed_length() -> None:
+    fixed = compare([comparison(1.0, 2.0)], blocks=18, seed=3)
+    until = compare_until([comparison(1.0, 2.0)], LOOKS, precision=1e-9, seed=3)
+    assert until.blocks == 6  # the limit decides
+    assert until.results[0].seconds["ours"] == fixed[0].seconds["ours"][:6]
+
+
+def test_a_spent_budget_ends_it() -> None:
+    arms = comparison(1.25, 1.0)
+    first = arms.ours
+    assert isinstance(first, KnownArm)
+    found = compare_until(
+        [arms], LOOKS, precision=1e-9, budget_seconds=13.0, seed=1, clock=lambda: float(len(first.blocks))
+    )
+    assert (found.blocks, found.stop) == (12, Stop.BUDGET)
+
+
+def test_each_block_is_announced() -> None:
+    begun: list[int] = []
+    compare([comparison(1.0, 2.0)], blocks=7, seed=1, begin_block=begun.append)
+    assert begun == list(range(7))
