@@ -15,6 +15,8 @@ from perflab.cli.alerts import alerts
 from perflab.cli.bench import bench
 from perflab.cli.db import db
 from perflab.cli.fleet import fleet
+from perflab.cli.load import EXAMPLES as LOAD_EXAMPLES
+from perflab.cli.load import load
 from perflab.cli.metrics import metrics
 from perflab.cli.peers import EXAMPLES as PEERS_EXAMPLES
 from perflab.cli.peers import peers
@@ -57,6 +59,7 @@ app.command()(sweep)
 app.command()(report)
 app.command()(bench)
 app.command(epilog=SELFTEST_EXAMPLES)(selftest)
+app.command(epilog=LOAD_EXAMPLES)(load)
 app.command(epilog=PEERS_EXAMPLES)(peers)
 app.command(epilog=WORKER_EXAMPLES)(worker)
 app.command(epilog=SCHEDULER_EXAMPLES)(scheduler)

@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from perflab.batching.histogram import middle_of
 from perflab.errors import InvalidInput
 from perflab.lab.statistics.inputs import finite_samples, require_fraction
 from perflab.lab.statistics.intervals import Estimate, geometric_mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from perflab.batching.histogram import Histogram
 
 SAMPLES_IN_THE_TAIL = 10
 
@@ -66,12 +69,45 @@ def percentile(seconds: npt.ArrayLike, fraction: float, *, level: float = 0.95) 
     if n < needed:
         return PercentileReading(fraction, None, f"{_name(fraction)} needs {needed:,} samples; there are {n:,}.")
     value = _quantile(samples, fraction)
-    spread = float(special.ndtri((1 + level) / 2)) * math.sqrt(n * fraction * (1 - fraction))
-    low_rank = math.floor(n * fraction - spread)
-    high_rank = math.ceil(n * fraction + spread) + 1
+    low_rank, high_rank = _ranks(n, fraction, level)
     low = float(samples[low_rank - 1]) if low_rank >= 1 else -math.inf
     high = float(samples[high_rank - 1]) if high_rank <= n else math.inf
     return PercentileReading(fraction, Estimate(value, low, high, n, level))
+
+
+def histogram_percentile(histogram: Histogram, fraction: float, *, level: float = 0.95) -> PercentileReading:
+    """The same of a histogram: within `perflab.batching.histogram.RELATIVE_ERROR`, and its maximum is exact.
+
+    Args:
+        histogram: Of seconds; merge those of several processes first, for percentiles cannot be averaged.
+        fraction: For example 0.99.
+        level: Confidence level.
+
+    Raises:
+        InvalidInput: A fraction is outside (0, 1).
+    """
+    require_fraction(level, "level")
+    needed = samples_needed(fraction)
+    n = histogram.counts.total()
+    if n < needed:
+        return PercentileReading(fraction, None, f"{_name(fraction)} needs {needed:,} samples; there are {n:,}.")
+    buckets = sorted(histogram.counts)
+    reached = np.cumsum([histogram.counts[bucket] for bucket in buckets])
+
+    def at(rank: int) -> float:
+        if not 1 <= rank <= n:
+            return -math.inf if rank < 1 else math.inf
+        return min(histogram.maximum, middle_of(buckets[int(np.searchsorted(reached, rank))]))
+
+    low_rank, high_rank = _ranks(n, fraction, level)
+    value = at(math.ceil(round(n * fraction, 6)))
+    return PercentileReading(fraction, Estimate(value, at(low_rank), at(high_rank), n, level))
+
+
+def _ranks(n: int, fraction: float, level: float) -> tuple[int, int]:
+    """The ranks, counted from 1, between which the percentile of the whole lies; they may be outside the samples."""
+    spread = float(special.ndtri((1 + level) / 2)) * math.sqrt(n * fraction * (1 - fraction))
+    return math.floor(n * fraction - spread), math.ceil(n * fraction + spread) + 1
 
 
 def percentile_over_blocks(

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from perflab.cli import main
+
+QUICK = ["load", "--rate", "200", "--duration", "1", "--warm-up", "0.2"]
+
+
+def test_a_load_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    code = main([*QUICK, "--json", "--mix", "insert", "--payload-bytes", "uniform:10,20"])
+    found = json.loads(capsys.readouterr().out)
+    assert code == (0 if found["stable"] else 1)  # a busy machine may be overloaded by anything
+    assert found["model"] == "open loop"
+    assert found["operations"]["insert"] > 100
+    assert found["payload_bytes"] == "uniform 10 to 20"
+    assert found["environment"]["engine"].startswith("SQLite")
+    if found["stable"]:
+        assert found["percentiles"]["response"][0]["seconds"] > 0
+        assert "needs 1,000 samples" in found["percentiles"]["response"][2]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rate", "0"], "rate_per_second must be a positive"),
+        (["--mix", "delete"], "has 'delete': use enqueue, insert, state"),
+        (["--payload-bytes", "many"], "--payload-bytes is 'many': give a number"),
+        (["--service", "gauss:1"], "--service is 'gauss:1'"),
+        (["--duration", "nan"], "--warm-up and --duration together is nan"),
+        (["--trace", "a.csv"], "--time-column"),
+        (["--size-column", "bytes"], "are of a trace"),
+        (["--url", "postgresql://localhost/x"], "add --engine postgresql"),
+        (["--generators", "0"], "generators is 0"),
+        (["--duration", "0.1"], "100 are needed"),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main([*QUICK, *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_trace_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*QUICK, "--trace", str(tmp_path / "none.csv"), "--time-column", "at"]) == 2
+    assert "cannot read the trace" in capsys.readouterr().err
+    trace = tmp_path / "trace.csv"
+    trace.write_text("at\n1\n", encoding="utf-8")
+    assert main([*QUICK, "--trace", str(trace), "--time-column", "at", "--clients", "2"]) == 2
+    assert "give one of them" in capsys.readouterr().err
