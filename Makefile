@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
 
-.PHONY: test-prometheus help report notebook test lint types imports unit explore pgbouncer notebooks bench crossovers sweep reference docs format clean
+.PHONY: test-prometheus help report notebook test lint types imports unit explore browser pgbouncer notebooks bench crossovers sweep reference docs format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -30,7 +30,7 @@ imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 # A file's tests stay together: what it has set up once serves all of them.
-unit: $(VENV)/.dev pgbouncer
+unit: $(VENV)/.dev pgbouncer browser
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # `make test` tries each property with the same examples everywhere. What this finds becomes an @example.
@@ -44,6 +44,14 @@ pgbouncer:
 			apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
 				apt-get install -qq --no-install-recommends pgbouncer >/dev/null; \
 		else echo "pgbouncer is not installed, so its tests are skipped: install it with your package manager"; fi; }
+
+# Tests look at the dashboard in it. In CI they fail where it is missing.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+				apt-get install -qq --no-install-recommends chromium chromium-driver >/dev/null; \
+		else echo "chromium is not installed, so its tests are skipped: install it with your package manager"; fi; }
 
 # The package's service is not to start, and the tests run one of their own.
 test-prometheus: $(VENV)/.dev ## a real Prometheus scrapes `perflab metrics`

@@ -13,6 +13,8 @@ import typer
 from perflab.cli.alerts import EXAMPLES as ALERTS_EXAMPLES
 from perflab.cli.alerts import alerts
 from perflab.cli.bench import bench
+from perflab.cli.dashboard import EXAMPLES as DASHBOARD_EXAMPLES
+from perflab.cli.dashboard import dashboard
 from perflab.cli.db import db
 from perflab.cli.fleet import fleet
 from perflab.cli.load import EXAMPLES as LOAD_EXAMPLES
@@ -64,6 +66,7 @@ app.command(epilog=PEERS_EXAMPLES)(peers)
 app.command(epilog=WORKER_EXAMPLES)(worker)
 app.command(epilog=SCHEDULER_EXAMPLES)(scheduler)
 app.command(epilog=ALERTS_EXAMPLES)(alerts)
+app.command(epilog=DASHBOARD_EXAMPLES)(dashboard)
 app.add_typer(db, name="db")
 app.add_typer(fleet, name="fleet")
 app.add_typer(metrics, name="metrics")

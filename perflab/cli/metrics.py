@@ -76,7 +76,7 @@ def serve(
 
     if (listen is None) is not print_once:
         raise InvalidInput("say what to do with the metrics: --listen HOST:PORT, or --print")
-    address = None if listen is None else _address(listen)
+    address = None if listen is None else parse_address(listen)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
     with Database.open(existing_database_url(url)) as database:
         read = of_database(database)
@@ -94,7 +94,12 @@ def serve(
                 pass
 
 
-def _address(text: str) -> tuple[str, int]:
+def parse_address(text: str) -> tuple[str, int]:
+    """The host and the port of `--listen`.
+
+    Raises:
+        InvalidInput: it is no address.
+    """
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not port.isdecimal() or int(port) > LARGEST_PORT:

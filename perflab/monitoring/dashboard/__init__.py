@@ -1,0 +1,1 @@
+"""A page that shows how batching, queues and schedulers are doing: read, remember, draw, serve."""
