@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perflab.cli.database_url import VARIABLE, database_url
+from perflab.cli.database_url import UrlOption, existing_database_url
 from perflab.cli.examples import examples
 from perflab.errors import InvalidInput
 
@@ -40,9 +40,7 @@ class Form(StrEnum):
 
 def alerts(
     *,
-    url: Annotated[
-        str | None, typer.Option("--url", metavar="URL", envvar=VARIABLE, help="Of the database.", show_default=False)
-    ] = None,
+    url: UrlOption = None,
     rules: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Rules in TOML; else the default ones.", show_default=False)
     ] = None,
@@ -95,7 +93,7 @@ def alerts(
             fired.add(alert.rule.name)
         typer.echo(_as_json(alert) if as_json else _as_line(alert))
 
-    _watch(database_url(url), chosen, tell, webhook=webhook, interval=interval, seconds=seconds)
+    _watch(existing_database_url(url), chosen, tell, webhook=webhook, interval=interval, seconds=seconds)
     if seconds is not None:
         if not as_json:
             typer.echo(f"fired: {', '.join(sorted(fired))}" if fired else f"none of {len(chosen)} rules fired")

@@ -25,6 +25,11 @@ DatabaseUrl: TypeAlias = Annotated[
 ]
 """Of commands whose object is a database."""
 
+UrlOption: TypeAlias = Annotated[
+    str | None, typer.Option("--url", metavar="URL", envvar=VARIABLE, help="Of the database.", show_default=False)
+]
+"""Of commands that look at one."""
+
 ServerUrl: TypeAlias = Annotated[
     str | None,
     typer.Option(

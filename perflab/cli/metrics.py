@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from perflab.cli.database_url import VARIABLE, existing_database_url
+from perflab.cli.database_url import UrlOption, existing_database_url
 from perflab.cli.examples import examples
+from perflab.cli.metrics_history import HISTORY_EXAMPLES, RECORD_EXAMPLES, history, record
 from perflab.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -45,10 +46,9 @@ metrics = typer.Typer(rich_markup_mode=None)
     ),
 )
 def serve(
+    context: typer.Context,
     *,
-    url: Annotated[
-        str | None, typer.Option("--url", metavar="URL", envvar=VARIABLE, help="Of the database.", show_default=False)
-    ] = None,
+    url: UrlOption = None,
     listen: Annotated[
         str | None,
         typer.Option(
@@ -66,6 +66,8 @@ def serve(
     `with monitored(db)` do, its series with a `process` label, which stay for five minutes after it has ended.
     Nothing is written.
     """
+    if context.invoked_subcommand is not None:
+        return
     import logging
     import threading
 
@@ -105,3 +107,7 @@ def parse_address(text: str) -> tuple[str, int]:
     if not colon or not host or not port.isdecimal() or int(port) > LARGEST_PORT:
         raise InvalidInput(f"--listen is {text!r}: give a host and a port, such as 127.0.0.1:9464")
     return host, int(port)
+
+
+metrics.command(epilog=RECORD_EXAMPLES)(record)
+metrics.command(epilog=HISTORY_EXAMPLES)(history)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from perflab.database.database import Database
 
-SCHEMA_REVISION = "0012"
+SCHEMA_REVISION = "0013"
 """The newest revision in `migrations/versions`; a test holds the two together."""
 MIGRATION_LOCK = int.from_bytes(b"perflab")
 """The key of an advisory lock of PostgreSQL; programs choose theirs freely and should not meet."""

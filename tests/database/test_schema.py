@@ -31,6 +31,7 @@ TABLES = {
     "perflab_fleets",
     "perflab_fleet_members",
     "perflab_metrics",
+    "perflab_metrics_history",
 }
 OF_POSTGRESQL = {"perflab_batches"}
 INVENTORY = {

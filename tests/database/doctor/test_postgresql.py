@@ -115,8 +115,8 @@ def test_a_user_without_rights_is_found(url: str) -> None:
         assert "permission denied for table perflab_schema" in find(diagnosis, "schema").finding
         assert found.finding.startswith("this user may not read and change ")
         assert found.finding.endswith(
-            "perflab_jobs, perflab_jobs_done, perflab_metrics, perflab_queues, perflab_schema, perflab_watches, "
-            "perflab_workers"
+            "perflab_jobs, perflab_jobs_done, perflab_metrics, perflab_metrics_history, perflab_queues, "
+            "perflab_schema, perflab_watches, perflab_workers"
         )
         grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO"
         execute(url, f"{grant} {name}_user")
