@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from perflab.monitoring.change import Change, Window
 from perflab.monitoring.change_points import ChangePoint, find_change_points
+from perflab.monitoring.metric import Series
 from perflab.monitoring.signals.catalogue import Signal
 from perflab.monitoring.signals.readings import Labels
 
@@ -44,10 +46,7 @@ def trends(spans: Sequence[Change], signals: Iterable[Signal], *, min_relative_c
     Raises:
         InvalidInput: the smallest change is out of its range.
     """
-    befores = [None, *spans[:-1]]
-    windows = [
-        Window(span, before.counted.gauges if before else {}) for before, span in zip(befores, spans, strict=True)
-    ]
+    windows = [Window(span, _gauges_at(span.began_at, before)) for before, span in pairwise((None, *spans)) if span]
     found: list[Trend] = []
     for signal in signals:
         series: dict[Labels, tuple[list[float], list[float]]] = {}
@@ -61,3 +60,8 @@ def trends(spans: Sequence[Change], signals: Iterable[Signal], *, min_relative_c
             for labels, (moments, values) in sorted(series.items())
         ]
     return found
+
+
+def _gauges_at(moment: float, before: Change | None) -> Mapping[Series, float]:
+    """Those at the beginning of a span, where the one before it is known."""
+    return before.counted.gauges if before and before.ended_at == moment else {}
