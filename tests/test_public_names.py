@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import perflab
+
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference"
 
 NAMES = [
     "AimdSizing",
@@ -87,3 +92,14 @@ def test_every_name_can_be_used() -> None:
 
 def test_another_name_is_an_attribute_error() -> None:
     assert not hasattr(perflab, "Databases")
+
+
+def test_every_name_stands_once_in_the_reference() -> None:
+    """`::: perflab.NAME` on the page of its part puts its docstring there; `errors.md` has the whole module."""
+    listed = [
+        name
+        for page in REFERENCE.glob("*.md")
+        for name in re.findall(r"^::: perflab\.(\w+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        if name != "errors"
+    ]
+    assert sorted(listed) == [name for name in NAMES if name not in {"__version__", "PerflabError"}]

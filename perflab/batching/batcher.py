@@ -83,7 +83,9 @@ class RequestBatcher(SubmitsUnits):
         gate: what each transaction passes first, such as a `FleetMember`; None: nothing.
         mode: "threads", or "inline": no thread, batches are written by the threads that submit, flush, close, or ask a
             future for its result. (`concurrent.futures.wait` does not ask, and would wait for the others.)
-        clock, sleep, random: monotonic seconds; between attempts in inline mode; the jitter of interval and back-off.
+        clock: monotonic seconds.
+        sleep: between attempts in inline mode.
+        random: the jitter of interval and back-off.
 
     Raises:
         InvalidInput: a bound is out of its range.

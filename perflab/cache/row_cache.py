@@ -50,8 +50,10 @@ class RowCache:
         page_size: keys of one SELECT at the most.
         timeout: seconds to wait for a key; then a stale row is served where `lifetimes` allows it.
         history: which keys are asked for often and lately; None: one with its own defaults. Not to be shared.
-        clock, stopwatch: monotonic seconds, for lives; for the durations in reports.
-        sleep, random: between tries of a read; for the jitter of lives and of these pauses.
+        clock: monotonic seconds, for lives.
+        stopwatch: monotonic seconds, for the durations in reports.
+        sleep: between tries of a read.
+        random: for the jitter of lives and of these pauses.
 
     Raises:
         InvalidInput: an argument is refused.

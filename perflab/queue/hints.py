@@ -24,8 +24,6 @@ class Retry(Exception):
 
 
 class Discard(Exception):
-    """The job is dead at once, whatever attempts it has left: trying again would not help.
-
-    Args:
-        reason: kept as the job's error.
+    """The job is dead at once, whatever attempts it has left: trying again would not help. Its text is kept as the
+    job's error.
     """
