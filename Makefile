@@ -53,6 +53,14 @@ browser:
 				apt-get install -qq --no-install-recommends chromium chromium-driver >/dev/null; \
 		else echo "chromium is not installed, so its tests are skipped: install it with your package manager"; fi; }
 
+.PHONY: faults fault-table
+
+faults: $(VENV)/.dev ## the fault tests that take long
+	$(BIN)/python -m pytest -m faults
+
+fault-table: $(VENV)/.dev ## run all fault tests, and write the table in tests/README.md
+	$(BIN)/python -m tests.faults.table
+
 # The package's service is not to start, and the tests run one of their own.
 test-prometheus: $(VENV)/.dev ## a real Prometheus scrapes `perflab metrics`
 	@command -v prometheus >/dev/null || { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \

@@ -126,7 +126,8 @@ class Database:
         try:
             database = cls(url, PoolSettings(durability, busy_timeout, pool_size), compression=compression)
             try:
-                database._pools.writer.engine.raw_connection().close()
+                with TypedErrors(f"opening {database.url!r}"):
+                    database._pools.writer.engine.raw_connection().close()
             except BaseException:
                 database.close()
                 raise

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 from sqlalchemy import Dialect, Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from perflab.database.failures import is_about_connection
+from perflab.database.failures import as_perflab_error, is_about_connection
 from perflab.database.ledger import Ledger
 from perflab.database.operation import DriverConnection
 from perflab.errors import LifecycleError, PoolExhausted
@@ -101,6 +101,11 @@ class Pool:
             pooled = take(self.engine)
         except PoolTimeoutError as error:
             raise self._exhausted(thread) from error
+        except Exception as error:  # what SQLAlchemy asks of its first connection may fail, too
+            known = as_perflab_error(error, "opening a connection")
+            if known is None or known is error:
+                raise
+            raise known from error
         finally:
             self._waiting.discard(thread)
         driver = driver_of(pooled)

@@ -84,11 +84,13 @@ def evaluations(code: str) -> list[str]:
     return found
 
 
+@pytest.mark.case("F42")
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_nothing_is_unpickled_or_evaluated(path: Path) -> None:
     assert evaluations(path.read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.case("F42")
 @pytest.mark.parametrize(
     ("code", "name"),
     [
@@ -116,6 +118,7 @@ def test_what_is_no_evaluation_is_let_pass() -> None:
 SQLITE_FILES = [path for path in sorted((PROJECT / "perflab").rglob("*sqlite*")) if path.suffix in {".py", ".sql"}]
 
 
+@pytest.mark.case("F19")
 @pytest.mark.parametrize("path", SQLITE_FILES, ids=named)
 def test_no_transaction_on_sqlite_begins_deferred(path: Path) -> None:
     """It would fail at once when it turns into a writer, whatever the busy timeout."""

@@ -86,6 +86,7 @@ def test_a_batch_is_one_hop_to_one_thread(db: Database, append: Any) -> None:
     assert "perflab-flusher_0" not in {thread.name for thread in threading.enumerate()}, "closing ends it"
 
 
+@pytest.mark.case("F07")
 def test_without_a_loop_it_cannot_be_used(db: Database, append: Any) -> None:
     batcher = AsyncRequestBatcher(db)
     with pytest.raises(LifecycleError, match="needs a running event loop: call it from a coroutine, or use RequestB"):
@@ -97,6 +98,7 @@ async def close(batcher: AsyncRequestBatcher) -> None:
     await batcher.close()
 
 
+@pytest.mark.case("F07")
 def test_a_second_loop_is_refused(db: Database, append: Any, rows: Rows) -> None:
     """Elsewhere on a second event loop it breaks (dagster#21618)."""
     batcher = AsyncRequestBatcher(db, 100, 3600.0)
@@ -166,6 +168,7 @@ def test_flushes_of_many_coroutines_are_barriers_for_each(db: Database, append: 
     assert sorted(rows()) == [n for start in (100, 200, 300, 400) for n in range(start, start + 30)]
 
 
+@pytest.mark.case("F08")
 def test_a_cancelled_waiter_of_a_batch_on_its_way_does_not_cut_it(db: Database, gate: Any, rows: Rows) -> None:
     async def main() -> None:
         async with AsyncRequestBatcher(db, 2, 3600.0) as batcher:
@@ -179,6 +182,7 @@ def test_a_cancelled_waiter_of_a_batch_on_its_way_does_not_cut_it(db: Database, 
     assert rows() == [1, 2], "it had left, so it was written"
 
 
+@pytest.mark.case("F08")
 def test_a_cancelled_flush_disturbs_nobody(db: Database, gate: Any, rows: Rows) -> None:
     async def main() -> None:
         async with AsyncRequestBatcher(db, 100, 3600.0) as batcher:
@@ -208,6 +212,7 @@ def test_closing_from_several_coroutines(db: Database, append: Any, rows: Rows) 
     assert rows() == list(range(5))
 
 
+@pytest.mark.case("F08")
 def test_a_cancelled_close_can_be_done_again(db: Database, gate: Any, rows: Rows) -> None:
     async def main() -> None:
         batcher = AsyncRequestBatcher(db, 100, 3600.0)

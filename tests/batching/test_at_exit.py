@@ -94,6 +94,7 @@ def written(url: str) -> list[int]:
         return [n for (n,) in reopened.fetch("SELECT n FROM sample ORDER BY n")]
 
 
+@pytest.mark.case("F07")
 @pytest.mark.parametrize("kind", KINDS)
 def test_items_left_at_the_end_are_written_with_a_warning(run_python: RunPython, url: str, kind: str) -> None:
     """Elsewhere items are lost as the interpreter ends (influxdb-client-python#697)."""
@@ -105,6 +106,7 @@ def test_items_left_at_the_end_are_written_with_a_warning(run_python: RunPython,
     assert written(url) == list(range(7))
 
 
+@pytest.mark.case("F07")
 @pytest.mark.parametrize(
     "kind", ["RequestBatcher-threads", "AsyncRequestBatcher-waiting", "AsyncRequestBatcher-in flight"]
 )
@@ -162,6 +164,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.case("F07")
 @pytest.mark.parametrize("kind", LOSSES)
 def test_what_cannot_be_written_is_said_loudly(run_python: RunPython, url: str, kind: str) -> None:
     done = run_python(SETUP + 'warnings.simplefilter("ignore", ResourceWarning)\n' + LOSSES[kind], url)
@@ -195,6 +198,7 @@ inserter.close()
 """
 
 
+@pytest.mark.case("F16")
 @pytest.mark.parametrize("mode", ["threads", "inline"])
 def test_a_forked_child_writes_nothing_of_its_parents(run_python: RunPython, url: str, mode: str) -> None:
     """Elsewhere a forked child works with what is its parent's (rails/solid_queue#324)."""

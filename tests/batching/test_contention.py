@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any
 
+import pytest
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -20,6 +21,7 @@ StartPython = Callable[..., "subprocess.Popen[str]"]
 PATIENCE_SECONDS = 60.0
 
 
+@pytest.mark.case("F13")
 def test_upserts_of_the_same_keys_in_another_order_never_lock_each_other_out(
     db: Database, perflab_url: str, table: Table
 ) -> None:

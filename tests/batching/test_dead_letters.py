@@ -41,6 +41,7 @@ class Inbox:
         self.threads.append(threading.current_thread().name)
 
 
+@pytest.mark.case("F31")
 def test_refused_and_rejected_items_are_handed_over_in_order(make_shell: MakeShell, append: Any, rows: Rows) -> None:
     inbox = Inbox()
     shell = make_shell(dead_letters=inbox)
@@ -174,6 +175,7 @@ def test_what_is_written_is_no_letter_though_its_result_is_lost(target: Database
     assert [[letter.item for letter in batch] for batch in inbox.batches] == ([] if written else [[7]])
 
 
+@pytest.mark.case("F31")
 def test_the_table_keeps_what_failed(target: Database, table: Table) -> None:
     """Elsewhere whoever wants bad rows kept writes it himself (langwatch#6555)."""
     letters = DeadLetterTable(target, now=lambda: 1_700_000_000.25)

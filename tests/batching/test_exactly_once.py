@@ -77,6 +77,7 @@ def payloads(url: str) -> list[tuple[int, int]]:
 # -- one batch, on each batcher ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("F12")
 @pytest.mark.parametrize("mode", [Mode.LOSE_REPLY, Mode.CUT])
 def test_a_mixed_batch_is_written_once(
     make_shell: MakeShell, db: Database, proxy: Proxy, perflab_url: str, table: Table, *, mode: Mode
@@ -132,6 +133,7 @@ def test_whichever_half_is_lost_the_poison_alone_fails(
     assert numbers(perflab_url) == [10, 11, 12, 14, 15, 16, 100]
 
 
+@pytest.mark.case("F12")
 def test_wherever_the_wire_is_cut_every_item_is_written_once(
     make_shell: MakeShell, db: Database, proxy: Proxy, perflab_url: str
 ) -> None:
@@ -169,6 +171,7 @@ def after_retry(db: Database, act: Callable[[], object]) -> None:
     db.events.add(listen)
 
 
+@pytest.mark.case("F12")
 def test_what_stays_in_doubt_until_its_deadline_is_not_guessed(
     make_shell: MakeShell, db: Database, proxy: Proxy, perflab_url: str, table: Table
 ) -> None:
@@ -224,6 +227,7 @@ def test_a_database_that_is_closed_meanwhile_leaves_doubt(
     assert {type(handle.error()) for handle in handles} == {OutcomeUnknown}
 
 
+@pytest.mark.case("F12")
 def test_without_a_ledger_a_batch_in_doubt_is_not_tried_again(
     postgres_url: str, proxy_to: Callable[[str], Proxy], table: Table
 ) -> None:
@@ -285,6 +289,7 @@ def test_rows_that_were_returned_and_not_kept_are_lost_and_not_guessed(
 # -- the inserter ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("F12")
 @pytest.mark.parametrize("seed", range(3))
 def test_the_inserter_writes_each_row_once(
     db: Database, proxy: Proxy, perflab_url: str, table: Table, seed: int
@@ -309,6 +314,7 @@ def test_the_inserter_writes_each_row_once(
 # -- the server goes down ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("F10")
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 def test_a_server_that_restarts_in_the_middle_loses_nothing_and_doubles_nothing(
     postgres_server: EmbeddedServer, perflab_url: str, mode: StopMode

@@ -33,6 +33,7 @@ def stuck(db: Database, gate: Any, **settings: Any) -> RequestBatcher:
 # -- threads -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("F39")
 def test_raise_refuses_what_does_not_fit_and_keeps_the_rest(db: Database, gate: Any, rows: Rows) -> None:
     with stuck(db, gate, overflow="raise") as batcher:
         batcher.submit(gate, 3)
@@ -83,6 +84,7 @@ def test_a_blocked_submit_ends_with_the_batcher(db: Database, gate: Any, rows: R
     assert rows() == [1, 2, 3]
 
 
+@pytest.mark.case("F39")
 def test_many_producers_never_exceed_the_bound(db: Database, append: Any, rows: Rows) -> None:
     """Elsewhere producers are faster, and memory grows (ClickHouse#47623)."""
     seen: list[int] = []
@@ -141,6 +143,7 @@ BOUND_BYTES = MAX_PENDING * 5 * ITEM_BYTES
 """Far above what 500 items and their futures take, and far below 8,000 items."""
 
 
+@pytest.mark.case("F39")
 @pytest.mark.parametrize("kind", ["threads", "asyncio"])
 def test_memory_stays_flat_with_a_producer_that_is_faster_than_the_database(db: Database, kind: str) -> None:
     settings: Any = {"batch_size": 50, "max_pending": MAX_PENDING}

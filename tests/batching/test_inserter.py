@@ -117,6 +117,7 @@ def test_a_source_is_read_no_faster_than_it_is_written(db: Database, table: Tabl
     assert len(rows()) == 40
 
 
+@pytest.mark.case("F39")
 def test_memory_stays_flat_for_a_long_source(db: Database) -> None:
     bare = Table("bare", MetaData(), Column("n", Integer, primary_key=True))
     with db.transaction() as connection:
@@ -177,6 +178,7 @@ def test_on_conflict_update_touches_only_the_columns_that_the_row_has(taken: Dat
     assert inserter.close() == InsertReport(delivered=6, rejected=0)
 
 
+@pytest.mark.case("F30")
 def test_the_last_of_several_updates_in_one_batch_wins(taken: Database, table: Table) -> None:
     with BulkInserter(taken, table, on_conflict="update") as inserter:
         inserter.extend((1, n, f"v{n}") for n in (5, 6, 7))
@@ -210,6 +212,7 @@ BAD = [{"n": 13}, {"n": 1, "nope": 2}, {"name": "\0"}, {"n": float("nan")}, {"n"
 """Refused by a constraint, by a check, as unknown, as a duplicate of a good one, and by the driver."""
 
 
+@pytest.mark.case("F31")
 @pytest.mark.parametrize("position", [0, 3, 6])
 @pytest.mark.parametrize("bad", BAD, ids=[str(n) for n in range(len(BAD))])
 def test_a_bad_row_never_takes_its_neighbours(
@@ -325,6 +328,7 @@ def test_without_a_thread_the_next_call_writes(
         assert rows() == [1, 2, 3]
 
 
+@pytest.mark.case("F18")
 def test_a_busy_file_is_waited_for(db: Database, table: Table, rows: Rows, lock: Any) -> None:
     slept: list[float] = []
 

@@ -127,6 +127,7 @@ def test_few_rows_are_sent_as_arrays(far_database: Database, items: Table, copie
     assert copies == []
 
 
+@pytest.mark.case("F30")
 def test_what_is_superseded_is_counted(
     far_database: Database, items: Table, perflab_url: str, copies: list[str]
 ) -> None:
@@ -327,6 +328,7 @@ def test_a_connection_that_is_cut_in_the_middle_leaves_nothing_and_the_batch_is_
     assert stored(perflab_url) == [(row["id"], row["name"]) for row in ROWS]
 
 
+@pytest.mark.case("F12")
 def test_a_copy_whose_reply_is_lost_is_written_once(
     far_database: Database, proxy: Proxy, items: Table, perflab_url: str
 ) -> None:
@@ -355,6 +357,7 @@ def test_without_a_ledger_rows_in_doubt_are_told(
     assert len(stored(perflab_url)) == 2_000
 
 
+@pytest.mark.case("F31")
 def test_a_poisoned_row_of_a_copy_fails_alone(far_database: Database, items: Table, perflab_url: str) -> None:
     rejected: dict[int, str] = {}
 

@@ -149,6 +149,7 @@ WRITE_UNTIL_INTERRUPTED = """
 """
 
 
+@pytest.mark.case("F06")
 @pytest.mark.parametrize("kind", ["threads", "inline", "inserter"])
 def test_an_interrupt_leaves_every_batch_wholly_in_or_out(
     database_url: str, start_python: StartPython, kind: str
@@ -213,6 +214,7 @@ INTERRUPT_IN_A_BATCH = """
 """
 
 
+@pytest.mark.case("F06")
 @pytest.mark.parametrize("mode", ["threads", "inline"])
 def test_an_interrupt_in_the_middle_of_a_batch_is_heard_after_it(
     database_url: str, start_python: StartPython, mode: str
@@ -246,6 +248,7 @@ KILLED = """
 """
 
 
+@pytest.mark.case("F02")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_what_was_acknowledged_survives_a_kill(
     database_url: str, start_python: StartPython, number: signal.Signals

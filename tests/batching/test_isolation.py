@@ -49,6 +49,7 @@ def test_exactly_the_poison_fails(n: int, data: st.DataObject) -> None:
     assert table.rows == healthy, "each is written once, in order"
 
 
+@pytest.mark.case("F31")
 @given(st.integers(1, 1_000).flatmap(lambda n: st.tuples(st.just(n), st.sets(st.integers(0, n - 1), max_size=30))))
 @example((1, set()))
 @example((1, {0}))
@@ -74,6 +75,7 @@ def attempts_bound(n: int, bad: int) -> float:
     return 1.0 if bad == 0 else 2 * bad * (log2(n / bad) + 1) + 1
 
 
+@pytest.mark.case("F31")
 @pytest.mark.parametrize("position", [0, 7, 15])
 def test_one_poison_item_first_in_the_middle_and_last(position: int) -> None:
     table = Table(frozenset({position}))

@@ -97,6 +97,7 @@ def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
     assert sent[BACKGROUND] >= 12
 
 
+@pytest.mark.case("F40")
 @given(
     batch_size=st.integers(1, 8),
     weights=st.lists(st.integers(1, 9), min_size=2, max_size=4),

@@ -235,6 +235,7 @@ def test_asyncio_producers_get_room_in_the_order_in_which_they_came(db: Database
 # -- overload ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("F40")
 def test_nothing_starves_under_a_real_overload(db: Database, append: Any, flushes: list[FlushCompleted]) -> None:
     """Four threads keep the buffer full of urgent and normal items; background items leave within the stated time.
 

@@ -68,6 +68,7 @@ def tables(perflab_url: str) -> str:
     return perflab_url
 
 
+@pytest.mark.case("F13")
 def test_two_processes_with_shuffled_overlapping_keys(
     tables: str, start_python: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -170,6 +170,7 @@ def released_after(lock: Any, db: Database, flushes: list[FlushCompleted]) -> Ca
     return hold
 
 
+@pytest.mark.case("F18")
 def test_a_busy_file_is_tried_again_until_it_is_free(
     make_shell: MakeShell,
     append: Any,
@@ -226,6 +227,7 @@ def test_an_item_that_runs_out_of_time_fails_with_the_last_error(
     assert shell.metrics().failed == 1
 
 
+@pytest.mark.case("F20")
 @on_sqlite
 def test_a_full_disk_is_tried_again_and_earlier_commits_stay(
     make_shell: MakeShell, db: Database, table: Table, flushes: list[FlushCompleted]

@@ -53,6 +53,7 @@ def test_core_writes_and_returning(make_shell: MakeShell, table: Table, rows: Ro
     assert rows() == [4, 3]
 
 
+@pytest.mark.case("F31")
 @pytest.mark.parametrize("position", [0, 4, 7])
 def test_a_poison_row_fails_alone(
     make_shell: MakeShell, append: Any, rows: Rows, flushes: list[FlushCompleted], position: int
@@ -138,6 +139,7 @@ def test_a_batch_leaves_by_count(make_shell: MakeShell, append: Any, flushes: li
     assert shell.metrics().utilisation == 1.0
 
 
+@pytest.mark.case("F32")
 def test_a_batch_leaves_by_bytes(make_shell: MakeShell, append: Any, flushes: list[FlushCompleted]) -> None:
     shell = make_shell(batch_bytes=80)
     handles = [shell.submit(append, n) for n in range(4)]  # of forty bytes each

@@ -112,6 +112,7 @@ def test_by_default_what_is_not_acknowledged_is_lost(
     assert written == list(range(100, 120 if db.engine_name == "postgresql" and len(written) > 10 else 110))
 
 
+@pytest.mark.case("F05")
 @pytest.mark.parametrize("program", [COMMON + BODY + DRAINED, COMMON + ASYNCIO], ids=["threads", "asyncio"])
 def test_what_was_submitted_is_written_before_the_process_ends(
     db: Database, lock: Lock, rows: Callable[[], list[int]], start_python: StartPython, program: str

@@ -8,6 +8,7 @@ from itertools import count
 from math import log2
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -165,6 +166,7 @@ class Laborious:
         return rows
 
 
+@pytest.mark.case("F06")
 @on_sqlite
 def test_an_interrupted_batch_is_cut_in_every_shell(
     make_shell: MakeShell, rows: Rows, flushes: list[FlushCompleted]
@@ -209,6 +211,7 @@ class Sleepy(Laborious):
         return rows
 
 
+@pytest.mark.case("F14")
 def test_a_statement_timeout_of_postgresql_cuts_the_batch(postgres_url: str) -> None:
     """On the engines; elsewhere a batch that times out is tried again at the same size (neo#16972)."""
     separator = "&" if "?" in postgres_url else "?"
@@ -226,6 +229,7 @@ def test_a_statement_timeout_of_postgresql_cuts_the_batch(postgres_url: str) -> 
         assert [n for (n,) in database.fetch("SELECT n FROM sleepy ORDER BY id")] == list(range(8))
 
 
+@pytest.mark.case("F14")
 def test_a_statement_timeout_cuts_the_batch_of_an_inserter(postgres_url: str) -> None:
     separator = "&" if "?" in postgres_url else "?"
     with Database.open(f"{postgres_url}{separator}options=-c%20statement_timeout%3D300") as database:

@@ -96,6 +96,7 @@ def kill_on_postgresql(process: subprocess.Popen[str], url: str) -> None:
         eventually(lambda: not count(SESSIONS))
 
 
+@pytest.mark.case("F02")
 def test_a_kill_between_the_statements_of_a_unit_leaves_nothing_of_it(
     database_url: str, start_python: StartPython
 ) -> None:

@@ -76,6 +76,7 @@ def test_threads_and_tasks_share_a_read(make_cache: MakeCache, gate_of: GateOf) 
     assert gate.reads == [[3]]
 
 
+@pytest.mark.case("F08")
 def test_a_cancelled_task_takes_nothing_from_the_others(make_cache: MakeCache, gate_of: GateOf) -> None:
     cache = make_cache()
     gate = gate_of(cache)

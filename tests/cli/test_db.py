@@ -206,6 +206,7 @@ def test_json_is_for_machines(perflab: Command, database_url: str) -> None:
     assert 0 < trip["values"]["least_seconds"] <= trip["values"]["median_seconds"]
 
 
+@pytest.mark.case("F43")
 def test_a_failure_is_an_exit_code_and_shows_no_password(perflab: Command, directory: Path) -> None:
     with EmbeddedServer.start(directory, tcp=True) as server:
         url = make_url(server.database_url("postgres", tcp=True)).set(password=PASSWORD)

@@ -40,6 +40,7 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
     assert "reprot" in capsys.readouterr().err
 
 
+@pytest.mark.case("F22")
 def test_what_perflab_refuses_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     replace_report(monkeypatch, InvalidInput("first line\nsecond line"))
     assert main(["report", "02"]) == 2

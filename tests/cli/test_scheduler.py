@@ -56,6 +56,7 @@ def lines(output: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in output.splitlines()]
 
 
+@pytest.mark.case("F05")
 def test_it_ticks_until_sigterm(database: Database, start: Start) -> None:
     Scheduler(database, "ingest").add_watches_bulk(
         [Watch("often", 0.01), Watch("once", cron="0 0 1 1 *", start_at=LONG_AGO)]

@@ -140,6 +140,7 @@ def test_it_publishes_nothing_if_it_shall_not(database: Database, start: Start, 
     assert published_snapshots(database) == []
 
 
+@pytest.mark.case("F01")
 def test_a_process_that_its_handler_kills_is_replaced_and_no_job_is_lost(
     database: Database, start: Start, place: Path
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_process_that_its_handler_kills_is_replaced_and_no_job_is_lost(
     assert len({pid for _, pid in seen(place)}) == 2
 
 
+@pytest.mark.case("F05")
 @pytest.mark.parametrize("processes", [(), ("--processes", "2")], ids=["alone", "supervised"])
 def test_one_signal_drains_and_a_second_one_gives_back_at_once(
     database: Database, start: Start, place: Path, processes: tuple[str, ...]
@@ -237,6 +239,7 @@ def test_tables_of_another_version_are_refused(
     assert ADVICE[revision] in errors
 
 
+@pytest.mark.case("F43")
 def test_processes_are_asked_for_the_same_and_the_url_is_no_argument(
     place: Path, perflab_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,7 @@ PLACES: list[tuple[Callable[[Database, str, Any], None], str, dict[str, Any]]] =
 ]
 
 
+@pytest.mark.case("F26", "F27", "F29")
 @pytest.mark.parametrize(
     ("act", "name"), [(act, name) for act, name, _values in PLACES], ids=[f"{act.__name__} {n}" for act, n, _ in PLACES]
 )
@@ -151,6 +152,7 @@ def test_calls_refuse_it(database: Database, act: Callable[[Database, str, Any],
         sends_nothing(database, partial(act, database, name, value), ".")
 
 
+@pytest.mark.case("F27")
 def test_the_text_of_an_error_is_kept_as_well_as_it_can_be(database: Database) -> None:
     """An error is no input of the user's: refusing its text would lose the job instead."""
     queue = PriorityQueue(database, "ingest")
@@ -184,6 +186,7 @@ def load(database: Database, target: Any, row: dict[str, Any]) -> None:
         inserter.add(row)
 
 
+@pytest.mark.case("F26", "F27", "F28")
 @pytest.mark.parametrize(
     ("name", "values"), COLUMNS, ids=[f"{name} {number}" for number, (name, _values) in enumerate(COLUMNS)]
 )
@@ -223,6 +226,7 @@ BAD_NAMES = {
 }
 
 
+@pytest.mark.case("F35")
 @pytest.mark.parametrize(("name", "reason"), BAD_NAMES.values(), ids=BAD_NAMES)
 def test_names_refuse_it(database: Database, name: str, reason: str) -> None:
     columns = [Column("id", Integer, primary_key=True)]
@@ -241,6 +245,7 @@ def test_names_refuse_it(database: Database, name: str, reason: str) -> None:
     sends_nothing(database, partial(load, database, name, ROW), f"the name of the table {reason}")
 
 
+@pytest.mark.case("F35")
 def test_the_longest_name_is_taken_whole(database: Database) -> None:
     longest = Table(LONGEST, MetaData(), Column("id", Integer, primary_key=True), Column(LONGEST, Integer))
     with database.transaction() as connection:

@@ -44,11 +44,13 @@ def test_the_encoding_is_that_of_the_driver(length: int) -> None:
     assert encoded[:4] + encoded[8:] == expected[:4] + expected[8:]  # but for the flag that there may be nulls
 
 
+@pytest.mark.case("F29")
 def test_an_integer_out_of_range_is_never_sent() -> None:
     with pytest.raises(OverflowError):
         encode_array("int8", [MAX_INT64 + 1])
 
 
+@pytest.mark.case("F25")
 def test_more_elements_than_are_formatted_at_once(database: Database) -> None:
     numbers = [None if number % 5 == 0 else number for number in range(3 * VALUES_AT_ONCE + 1)]
     assert database.fetch("SELECT %b::int8[]", [IntegerArray(numbers)]) == [(numbers,)]

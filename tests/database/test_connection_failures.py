@@ -115,6 +115,7 @@ def test_a_host_that_does_not_answer() -> None:
     assert "timeout expired; check the host in the URL, the network, and the firewalls between" in said
 
 
+@pytest.mark.case("F43")
 def test_a_connection_lost_later_is_transient_and_shows_no_password() -> None:
     lost = psycopg.OperationalError("the server speaks another language")
     failure = connection_failure(lost, make_url(f"postgresql://me:{PASSWORD}@db/lab"))

@@ -29,6 +29,7 @@ def closed_file(plain: Database, table: Table, tmp_path: Path) -> Path:
     return tmp_path / "test.db"
 
 
+@pytest.mark.case("F21")
 @pytest.mark.parametrize(
     "content", [b"no database, but a text of some length\n" * 100, b"\x00" * 8192, b"SQLite format 4"]
 )
@@ -41,6 +42,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path, co
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.case("F21")
 def test_a_broken_header_is_refused_and_left_alone(closed_file: Path, tmp_path: Path) -> None:
     damaged = b"\xff" * 100 + closed_file.read_bytes()[100:]
     closed_file.write_bytes(damaged)
@@ -50,6 +52,7 @@ def test_a_broken_header_is_refused_and_left_alone(closed_file: Path, tmp_path: 
     assert list(tmp_path.iterdir()) == [closed_file]
 
 
+@pytest.mark.case("F21")
 def test_a_broken_first_page_is_refused_at_opening(closed_file: Path) -> None:
     content = closed_file.read_bytes()
     closed_file.write_bytes(content[:100] + b"\xff" * (PAGE_BYTES - 100) + content[PAGE_BYTES:])
@@ -57,6 +60,7 @@ def test_a_broken_first_page_is_refused_at_opening(closed_file: Path) -> None:
         Database.open(f"sqlite:///{closed_file}")
 
 
+@pytest.mark.case("F21")
 def test_a_broken_page_is_a_typed_error_of_reads_and_writes(closed_file: Path, table: Table) -> None:
     content = closed_file.read_bytes()
     pages = len(content) // PAGE_BYTES
@@ -70,6 +74,7 @@ def test_a_broken_page_is_a_typed_error_of_reads_and_writes(closed_file: Path, t
     assert closed_file.read_bytes() == damaged
 
 
+@pytest.mark.case("F21")
 @pytest.mark.parametrize("sixteenths", range(1, 16))
 def test_a_truncated_file_never_gives_half_an_answer(closed_file: Path, sixteenths: int) -> None:
     content = closed_file.read_bytes()
@@ -83,6 +88,7 @@ def test_a_truncated_file_never_gives_half_an_answer(closed_file: Path, sixteent
     assert closed_file.read_bytes() == damaged
 
 
+@pytest.mark.case("F21")
 @pytest.mark.parametrize("sixteenths", range(17))
 def test_a_truncated_log_gives_the_commits_before_the_cut(
     plain: Database, table: Table, tmp_path: Path, sixteenths: int

@@ -96,6 +96,7 @@ def test_its_url_is_one_for_sqlalchemy_too(postgres_server: EmbeddedServer) -> N
     engine.dispose()
 
 
+@pytest.mark.case("F10")
 def test_what_was_committed_survives_restarts_and_crashes(directory: Path) -> None:
     with EmbeddedServer.start(directory) as server:
         url = server.url
@@ -253,6 +254,7 @@ def test_it_listens_on_tcp_only_if_asked_to_and_then_wants_the_password(director
 # -- deaths ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("F10")
 def test_after_a_killed_server_the_next_start_recovers(directory: Path) -> None:
     with EmbeddedServer.start(directory) as server:
         query(server.url, "DROP TABLE IF EXISTS kept")

@@ -91,6 +91,7 @@ def test_a_server_that_was_told_to_go_on_does(directory: Path) -> None:
     attached.close()
 
 
+@pytest.mark.case("F16")
 def test_a_fork_takes_no_server_along(directory: Path, run_python: RunPython) -> None:
     program = f"{OPEN}\nif os.fork() == 0:\n    database.close()\n    sys.exit(0)\nos.wait()\n"
     run_python(f"{program}assert database.fetch('SELECT 2') == [(2,)]", f"postgresql+embedded:///{directory}")

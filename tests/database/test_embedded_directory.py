@@ -346,6 +346,7 @@ def test_others_see_nothing_of_it(postgres_server: EmbeddedServer) -> None:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
+@pytest.mark.case("F43")
 def test_the_password_is_in_no_argument_and_no_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands = []
     run = subprocess.run

@@ -228,6 +228,7 @@ def test_a_provoked_error_is_of_its_kind(
         assert isinstance(typed, DatabaseError)
 
 
+@pytest.mark.case("F20")
 def test_a_full_disk_leaves_earlier_commits_and_passes_when_space_returns(plain: Database, database_url: str) -> None:
     run(plain, "INSERT INTO item (name) VALUES ('before')")
     with pytest.raises(sqlite3.OperationalError, match="full"):
@@ -262,6 +263,7 @@ def test_an_error_of_sqlite_without_a_code_fails_everything() -> None:
     assert classify(sqlite3.OperationalError("out of the blue")) is FailureKind.UNUSABLE
 
 
+@pytest.mark.case("F43")
 def test_the_message_hides_passwords() -> None:
     error = sqlite3.OperationalError("could not connect to postgresql://user:Canary@host/db?sslpassword=Canary")
     assert "Canary" not in str(as_perflab_error(error, "a read"))

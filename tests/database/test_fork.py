@@ -55,6 +55,7 @@ RunPython = Callable[..., subprocess.CompletedProcess[str]]
 StartPython = Callable[..., "subprocess.Popen[str]"]
 
 
+@pytest.mark.case("F16")
 def test_a_fork_is_refused_in_the_child_and_harmless_in_the_parent(run_python: RunPython, database_url: str) -> None:
     ended = run_python(FORK, database_url)
     assert ended.stdout == "0 [(4,)]\n[(4,)]\n"
@@ -106,6 +107,7 @@ FORK_IN_A_TRANSACTION = """
 """
 
 
+@pytest.mark.case("F16")
 def test_a_child_cannot_touch_a_transaction_of_its_parent(run_python: RunPython, postgres_url: str) -> None:
     ended = run_python(FORK_IN_A_TRANSACTION, postgres_url)
     assert ended.stdout == "[(0,)] True\n"
@@ -125,6 +127,7 @@ DIE_WITH_A_CHILD = """
 """
 
 
+@pytest.mark.case("F02")
 def test_locks_of_a_killed_parent_go_although_its_child_lives(start_python: StartPython, postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as other:
         other.execute("CREATE TABLE item (id int)")

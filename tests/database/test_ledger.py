@@ -118,6 +118,7 @@ def run(act: Callable[..., Any], database: Database, url: str, disturb: Callable
     )
 
 
+@pytest.mark.case("F12")
 @pytest.mark.parametrize("name", ACTS)
 def test_a_call_whose_reply_is_lost_returns_what_it_would_have(
     name: str, far_database: Database, proxy: Proxy, perflab_url: str
@@ -142,6 +143,7 @@ def test_a_call_that_is_cut_before_commit_is_not_written(
     assert [firing.mode for firing in proxy.fired] == [Mode.CUT], "or nothing was cut"
 
 
+@pytest.mark.case("F12")
 def test_wherever_the_wire_is_cut_it_is_written_once_or_not_at_all(
     far_database: Database, proxy: Proxy, perflab_url: str
 ) -> None:
@@ -196,6 +198,7 @@ def test_a_fence_whose_reply_is_lost_is_found_again(far_database: Database, prox
     assert fences(perflab_url) == [(1,)]
 
 
+@pytest.mark.case("F12")
 def test_what_cannot_be_asked_in_time_stays_unknown(proxy: Proxy, far_url: str, perflab_url: str) -> None:
     with Database.open(far_url, busy_timeout=0.0) as database:
         proxy.arm(Mode.LOSE_REPLY, when=NOTE)
@@ -209,6 +212,7 @@ def test_what_cannot_be_asked_in_time_stays_unknown(proxy: Proxy, far_url: str, 
         assert rows(perflab_url, f"SELECT fenced FROM perflab_batches WHERE id = '{caught.value.batch}'") == [(False,)]
 
 
+@pytest.mark.case("F12")
 def test_a_commit_that_is_still_under_way_is_waited_for(far_database: Database, proxy: Proxy, perflab_url: str) -> None:
     rows(
         perflab_url,
@@ -234,6 +238,7 @@ def test_a_commit_that_is_still_under_way_is_waited_for(far_database: Database, 
         rows(perflab_url, "DROP FUNCTION pg_temp_wait CASCADE")
 
 
+@pytest.mark.case("F12")
 def test_a_transaction_that_still_waits_can_never_be_committed_after_the_answer_was_no(
     far_database: Database, proxy: Proxy, perflab_url: str
 ) -> None:

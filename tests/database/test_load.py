@@ -141,6 +141,7 @@ def test_many_keys_are_one_round_trip_and_each_goes_out_once(database: Database)
     assert count.round_trips == 1
 
 
+@pytest.mark.case("F25")
 def test_more_keys_than_sqlite_binds(tmp_path: Any) -> None:
     """Elsewhere a batch has more values than the database binds (frictionless-py#1196)."""
     with Database.open(f"sqlite:///{tmp_path / 'many.db'}") as database:

@@ -169,6 +169,7 @@ def test_a_bad_durability_is_refused(tmp_path: Path, database_url: str, durabili
     refuses(tmp_path, database_url, InvalidInput, "durability is .*: use 'normal' or 'full'", durability=durability)
 
 
+@pytest.mark.case("F22")
 def test_a_missing_directory_is_refused(tmp_path: Path) -> None:
     refuses(
         tmp_path, f"sqlite:///{tmp_path}/none/lab.db", InvalidInput, r"none/lab.db' does not exist: create '.*none'"
@@ -185,6 +186,7 @@ def test_a_directory_is_refused(tmp_path: Path) -> None:
     refuses(tmp_path, f"sqlite:///{tmp_path}/lab", InvalidInput, r"lab' is a directory: name a file in it")
 
 
+@pytest.mark.case("F22")
 @on_sqlite
 @pytest.mark.parametrize("option", ["mode=ro", "immutable=1"])
 def test_a_file_opened_for_reading_only_is_refused(tmp_path: Path, plain: Database, option: str) -> None:
@@ -237,6 +239,7 @@ def open_without_rights(run_python: RunPython, path: Path) -> str:
     return output
 
 
+@pytest.mark.case("F22")
 def test_a_file_without_the_right_to_write_is_refused(run_python: RunPython, shared_folder: Path) -> None:
     path = shared_folder / "lab.db"
     Database.open(f"sqlite:///{path}").close()
@@ -248,6 +251,7 @@ def test_a_file_without_the_right_to_write_is_refused(run_python: RunPython, sha
     assert list(shared_folder.iterdir()) == [path]
 
 
+@pytest.mark.case("F22")
 def test_a_folder_without_the_right_to_write_is_refused(run_python: RunPython, shared_folder: Path) -> None:
     shared_folder.chmod(0o555)
     said = open_without_rights(run_python, shared_folder / "lab.db")

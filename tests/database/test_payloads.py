@@ -122,6 +122,7 @@ def circular() -> dict[str, Any]:
     return payload
 
 
+@pytest.mark.case("F28", "F34")
 @pytest.mark.parametrize(
     ("payload", "problem"),
     [
@@ -161,6 +162,7 @@ def test_what_cannot_be_stored_is_refused_with_its_place(payload: Any, problem: 
     assert len(str(caught.value)) < 1_000
 
 
+@pytest.mark.case("F34")
 @pytest.mark.parametrize("kind", [list, dict])
 def test_the_deepest_payload_is_taken_by_python_and_by_sqlite(sqlite: sqlite3.Connection, kind: type) -> None:
     payload = nested(MAX_PAYLOAD_DEPTH, kind=kind)
@@ -176,6 +178,7 @@ def test_the_borders_of_64_bits_are_taken(sqlite: sqlite3.Connection, border: in
     assert sqlite.execute("SELECT json_extract(?, '$[1].n')", (text,)).fetchone() == (border,)
 
 
+@pytest.mark.case("F32")
 @pytest.mark.parametrize("letter", ["a", "é", "€", "😀"])
 def test_the_bound_is_in_bytes_of_the_encoded_text(letter: str) -> None:
     letters = 100
@@ -187,6 +190,7 @@ def test_the_bound_is_in_bytes_of_the_encoded_text(letter: str) -> None:
         encode_payload(payload, max_bytes=size - 1)
 
 
+@pytest.mark.case("F32")
 def test_the_default_bound_is_a_mebibyte() -> None:
     assert len(encode_payload("x" * (MAX_PAYLOAD_BYTES - 2))) == MAX_PAYLOAD_BYTES
     with pytest.raises(InvalidInput, match="has 1,048,577 bytes, more than the limit of 1,048,576"):

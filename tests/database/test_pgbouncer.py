@@ -283,6 +283,7 @@ def test_a_worker_says_that_it_hears_nothing_and_finds_its_jobs_by_looking(
     assert caplog.text.count("nothing can be heard through this pooler") == 1
 
 
+@pytest.mark.case("F10")
 def test_a_pooler_that_is_killed_under_load_loses_nothing_and_doubles_nothing(
     program: str, postgres_server: EmbeddedServer, perflab_url: str
 ) -> None:

@@ -85,6 +85,7 @@ def held_by_a_thread(database: Database) -> Iterator[None]:
         thread.join()
 
 
+@pytest.mark.case("F15")
 def test_exhaustion_tells_the_figures_and_who_holds_what(database_url: str) -> None:
     with (
         Database.open(database_url, pool_size=1, busy_timeout=1.0) as database,
@@ -120,12 +121,14 @@ def test_a_thread_that_waits_for_itself_is_told_so(database_url: str) -> None:
         database.fetch("SELECT 1")
 
 
+@pytest.mark.case("F15")
 def test_exhaustion_crosses_processes() -> None:
     error = PoolExhausted("none", size=3, in_use=2, waiting=1, longest_held_seconds=0.5)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), vars(copy)) == (str(error), vars(error))
 
 
+@pytest.mark.case("F15")
 def test_a_server_without_a_free_connection_says_what_to_do(postgres_url: str) -> None:
     name = make_url(postgres_url).database
     with Database.open(postgres_url, pool_size=4) as database, psycopg.connect(postgres_url) as other:
@@ -170,6 +173,7 @@ def pool(postgres_url: str) -> Iterator[Database]:
         yield opened
 
 
+@pytest.mark.case("F09")
 def test_what_was_ended_in_the_pool_is_replaced_before_it_is_used(pool: Database, postgres_url: str) -> None:
     before = processes(pool, 3)
     end(postgres_url, before)
@@ -212,6 +216,7 @@ def test_nobody_is_asked_without_a_doubt(pool: Database, postgres_url: str) -> N
     assert cost_of_three() == 0
 
 
+@pytest.mark.case("F11")
 def test_a_connection_that_does_not_answer_is_replaced(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perflab.database.postgresql_pools.PROOF_SECONDS", 0.2)
     with (
@@ -244,6 +249,7 @@ def test_a_connection_that_comes_back_after_close_is_closed(pool: Database) -> N
     assert connection.closed
 
 
+@pytest.mark.case("F11")
 def test_a_host_that_is_gone_is_noticed_within_a_minute(postgres_url: str) -> None:
     with (
         Proxy(server_address(postgres_url), listen=TcpAddress()) as proxy,

@@ -200,6 +200,7 @@ def test_transactions_of_one_thread_may_nest_on_connections_of_their_own(databas
     assert names(database) == [(1, None), (2, None)]
 
 
+@pytest.mark.case("F09")
 def test_a_lost_connection_is_transient_and_the_next_one_works(database: Database, postgres_url: str) -> None:
     def end_all() -> None:
         with psycopg.connect(postgres_url, autocommit=True) as other:
@@ -225,6 +226,7 @@ def test_a_lost_connection_is_transient_and_the_next_one_works(database: Databas
     assert len(names(database)) == 10
 
 
+@pytest.mark.case("F06")
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
 def test_an_interrupt_while_it_waits_is_an_interrupt_and_leaves_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch, interrupt: type[BaseException]

@@ -157,6 +157,7 @@ def test_counting_includes_other_threads_and_ends_with_an_exception(plain: Datab
     assert count.round_trips == 1
 
 
+@pytest.mark.case("F20")
 def test_a_rollback_that_sqlite_already_made_is_not_sent_again(plain: Database) -> None:
     with plain.writing_connection() as connection:
         before = connection.round_trips

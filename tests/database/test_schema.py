@@ -72,6 +72,7 @@ def test_a_database_without_the_tables_has_no_revision(database_url: str) -> Non
         assert revision(empty) is None
 
 
+@pytest.mark.case("F24")
 def test_the_tables_are_those_of_the_design(database: Database) -> None:
     with database.reading() as connection:
         assert set(inspect(connection).get_table_names()) == tables_of(database)

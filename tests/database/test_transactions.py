@@ -34,6 +34,7 @@ def fail_after(use: Callable[..., object], *arguments: object) -> None:
 # -- how they begin and end --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("F19")
 @on_sqlite
 def test_every_writing_transaction_begins_immediate(plain: Database, table: Table) -> None:
     sent: list[str] = []
@@ -48,6 +49,7 @@ def test_every_writing_transaction_begins_immediate(plain: Database, table: Tabl
     assert begins == ["BEGIN IMMEDIATE"] * 3
 
 
+@pytest.mark.case("F19")
 @on_sqlite
 def test_a_transaction_holds_the_write_lock_from_its_first_moment(plain: Database, database_url: str) -> None:
     with Database.open(database_url, busy_timeout=0.0) as other, plain.transaction():
@@ -115,6 +117,7 @@ def test_in_memory_a_read_inside_a_transaction_is_refused_at_once() -> None:
             pass
 
 
+@pytest.mark.case("F23")
 @on_sqlite
 def test_another_thread_that_never_gets_the_connection_gets_a_typed_error(database_url: str) -> None:
     with Database.open(database_url, busy_timeout=0.05) as database, ThreadPoolExecutor(1) as threads:
@@ -128,6 +131,7 @@ def test_another_thread_that_never_gets_the_connection_gets_a_typed_error(databa
         threads.submit(write).result()
 
 
+@pytest.mark.case("F15")
 def test_more_readers_than_connections_get_a_typed_error(database_url: str) -> None:
     with Database.open(database_url, busy_timeout=0.05) as database:
         readers = [database.reading() for _ in range(database._pools.reader.size)]
@@ -143,6 +147,7 @@ def test_more_readers_than_connections_get_a_typed_error(database_url: str) -> N
 # -- many writers ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("F23")
 @pytest.mark.parametrize("kind", ["file", "memory"])
 def test_threads_write_and_read_without_losing_a_row(database_url: str, table: Table, kind: str) -> None:
     with Database.open(database_url if kind == "file" else "sqlite://") as database:
@@ -180,6 +185,7 @@ HOLD_THE_LOCK = """
 """
 
 
+@pytest.mark.case("F18")
 def test_processes_write_without_losing_a_row(plain: Database, database_url: str, start_python: StartPython) -> None:
     writers = [start_python(WRITE_MANY, database_url, name) for name in ("a", "b")]
     for writer in writers:
@@ -195,6 +201,7 @@ def test_processes_write_without_losing_a_row(plain: Database, database_url: str
     assert plain.fetch("SELECT count(*), count(DISTINCT name) FROM item") == [(100, 100)]
 
 
+@pytest.mark.case("F18")
 @on_sqlite
 def test_a_lock_of_another_process_is_waited_for_and_then_a_typed_error(
     plain: Database, database_url: str, table: Table, start_python: StartPython
@@ -217,6 +224,7 @@ def test_a_lock_of_another_process_is_waited_for_and_then_a_typed_error(
     assert names(plain) == ["other process", "patient", "impatient"]
 
 
+@pytest.mark.case("F02")
 def test_a_killed_writer_leaves_nothing_of_its_transaction(
     plain: Database, database_url: str, start_python: StartPython
 ) -> None:

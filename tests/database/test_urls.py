@@ -49,6 +49,7 @@ TEMPLATES = [
 ]
 
 
+@pytest.mark.case("F43")
 @pytest.mark.parametrize("password", PASSWORDS)
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_no_error_of_opening_shows_a_password(template: str, password: str) -> None:
@@ -58,6 +59,7 @@ def test_no_error_of_opening_shows_a_password(template: str, password: str) -> N
         assert CANARY not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.case("F43")
 @given(password=st.text(max_size=20), user=st.text("abz@._-", max_size=5), after=st.text("ab@/?=&", max_size=8))
 @example(password="", user="", after="")
 def test_a_whole_url_hides_whatever_its_password_holds(password: str, user: str, after: str) -> None:
@@ -88,6 +90,7 @@ SPELLINGS = [
 ]
 
 
+@pytest.mark.case("F43")
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_passwords_in_connection_strings_are_hidden(spelling: str) -> None:
     shown = redact(spelling.format(*[CANARY] * 3))

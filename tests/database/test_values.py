@@ -52,6 +52,7 @@ def test_integers_of_64_bits_are_taken(value: int) -> None:
     assert check_value(value, "n") == value
 
 
+@pytest.mark.case("F29")
 @pytest.mark.parametrize("value", [MIN_INT64 - 1, MAX_INT64 + 1, *HUGE_PARAMETERS])
 def test_integers_beyond_64_bits_are_refused(value: int) -> None:
     assert f"must lie between {MIN_INT64} and {MAX_INT64}" in refused(check_integer, value)
@@ -63,6 +64,7 @@ def test_a_long_integer_is_shown_by_its_length() -> None:
     assert "an integer of 16,610 bits" in refused(check_integer, HUGE)
 
 
+@pytest.mark.case("F29")
 @pytest.mark.parametrize("value", [True, 1.0, "1", None, np.int64(1)])
 def test_what_is_no_integer_is_refused(value: Any) -> None:
     assert "give an integer" in refused(check_integer, value)
@@ -108,6 +110,7 @@ def test_text_that_is_taken_goes_through_sqlite_unchanged(text: str) -> None:
     connection.close()
 
 
+@pytest.mark.case("F26", "F27")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -155,16 +158,19 @@ def test_other_values_are_left_to_the_driver(value: Any) -> None:
     assert check_value(value, "v") is value
 
 
+@pytest.mark.case("F28")
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_floats_that_engines_disagree_on_are_refused(value: float) -> None:
     assert "engines disagree on it; store None and the reason instead" in refused(check_value, value)
 
 
+@pytest.mark.case("F35")
 @pytest.mark.parametrize("name", ["a", "_", "ingest_2", "a" * 41])
 def test_identifiers(name: str) -> None:
     assert check_identifier(name, "name") == name
 
 
+@pytest.mark.case("F35")
 @pytest.mark.parametrize(
     "name", ["", "A", "2a", "a-b", "a b", "a" * 42, "ä", "a\n", "a\0", 'a"; DROP TABLE x; --', None, 5, b"a"]
 )

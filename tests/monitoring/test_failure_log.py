@@ -147,6 +147,7 @@ def test_an_argument_out_of_range_is_refused(db: Database, wrong: dict[str, int]
         FailureLog(db, **wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.case("F43")
 def test_no_line_holds_a_payload(perflab_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Both engines quote the row that they refuse, in the message of the error."""
     caplog.set_level(logging.INFO)

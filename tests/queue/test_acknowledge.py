@@ -50,6 +50,7 @@ def test_each_acknowledgement_of_a_batch_has_its_own_result(queue: Queue, clock:
     assert queue.mark_done_bulk(acknowledged) == [False, True, True, False, False, False]
 
 
+@pytest.mark.case("F03")
 @pytest.mark.parametrize("acknowledge", ["mark_done", "mark_error", "release", "extend_lease"])
 def test_an_acknowledgement_of_a_lost_lease_changes_nothing(
     queue: Queue, clock: SimpleNamespace, acknowledge: str

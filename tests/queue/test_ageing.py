@@ -40,10 +40,12 @@ def overload(queue: Queue, clock: SimpleNamespace, seconds: int) -> dict[Any, fl
     return waits
 
 
+@pytest.mark.case("F40")
 def test_without_it_a_low_priority_starves(make: Callable[[float | None], Queue], clock: SimpleNamespace) -> None:
     assert overload(make(None), clock, 60) == {}
 
 
+@pytest.mark.case("F40")
 def test_with_it_nothing_waits_longer_than_the_bound(
     make: Callable[[float | None], Queue], clock: SimpleNamespace
 ) -> None:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 
 from perflab.database.database import Database
@@ -140,6 +141,20 @@ def test_a_notice_costs_no_round_trip(database: Database, *, notify: bool) -> No
     assert count.round_trips == 1
 
 
+@pytest.mark.case("F17")
+def test_a_payload_larger_than_a_notification_holds_is_heard_of_and_in(database: Database) -> None:
+    """A NOTIFY takes 7,999 bytes, and counts bytes (elsewhere characters were counted: appstrate#1340)."""
+    emoji = "😀" * 2_000
+    with pytest.raises(psycopg.errors.InvalidParameterValue), database.driver_transaction() as connection:
+        connection.execute("SELECT pg_notify('perflab_jobs', %s)", (emoji,))
+    queue: Queue = PriorityQueue(database, "q" * 41)
+    with listening(queue) as heard:
+        queue.enqueue(emoji, key="😀" * 200)
+        assert heard.acquire(timeout=A_MINUTE)
+    assert [job.payload for job in queue.claim()] == [emoji]
+
+
+@pytest.mark.case("F09")
 def test_after_a_lost_connection_it_listens_again(
     database: Database, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

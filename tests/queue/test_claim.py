@@ -113,10 +113,12 @@ def check_that_it_harms_its_own_job_alone(queue: Queue, text: str) -> None:
     assert "cannot be decoded" in error
 
 
+@pytest.mark.case("F34")
 def test_a_payload_too_deep_to_be_read_harms_its_own_job_alone(queue: Queue) -> None:
     check_that_it_harms_its_own_job_alone(queue, "[" * 5_000 + "]" * 5_000)
 
 
+@pytest.mark.case("F31")
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "nan"])
 def test_a_payload_that_is_no_json_harms_its_own_job_alone(queue: Queue, text: str) -> None:
     if queue.db.engine_name == "sqlite":
@@ -156,6 +158,7 @@ def test_a_database_without_the_table_is_a_typed_error(database: Database) -> No
     assert queue.claim() == []
 
 
+@pytest.mark.case("F18")
 def test_a_file_that_another_process_is_writing_is_a_passing_error(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'queue.db'}"
     with Database.open(url) as writer, Database.open(url, busy_timeout=0.05) as database:

@@ -123,6 +123,7 @@ def bomb() -> bytes:
     return zstandard.ZstdCompressor().compress(bytes(64 * MAX_PAYLOAD_BYTES))
 
 
+@pytest.mark.case("F31")
 @pytest.mark.parametrize(
     ("damaged", "reason"),
     [

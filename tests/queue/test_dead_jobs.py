@@ -144,6 +144,7 @@ def test_of_dead_jobs_with_one_key_the_first_is_redriven(queue: Queue) -> None:
     assert queue.redrive() == 1
 
 
+@pytest.mark.case("F03")
 def test_a_redriven_job_refuses_the_acknowledgement_of_its_former_life(queue: Queue) -> None:
     queue.enqueue("x", max_attempts=1)
     (old,) = queue.claim()

@@ -159,6 +159,7 @@ def test_the_other_settings_are_checked() -> None:
         DepthLimit(5, timeout=-1)
 
 
+@pytest.mark.case("F39")
 @given(
     limit=st.integers(1, 50),
     steps=st.lists(st.tuples(st.integers(1, 12), st.integers(0, 12), st.sampled_from([0.0, LOOK_AGAIN_SECONDS]))),

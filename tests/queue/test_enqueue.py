@@ -105,6 +105,7 @@ def test_a_key_counts_in_its_own_queue_only(queue: Queue) -> None:
     assert other.enqueue(1, key="k") != queue.enqueue(1, key="k")
 
 
+@pytest.mark.case("F30")
 def test_jobs_with_one_key_in_one_batch_share_an_id_and_the_first_wins(queue: Queue) -> None:
     held = queue.enqueue("held", key="h")
     a, none, again, h, b, twice = queue.bulk_enqueue(

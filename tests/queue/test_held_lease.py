@@ -89,6 +89,7 @@ def test_jobs_of_dead_workers_are_rescued_at_once_and_later(
         wait_for(lambda: queue.counts().running == 0)
 
 
+@pytest.mark.case("F04")
 def test_more_expired_leases_than_one_page_are_all_rescued_in_one_visit(
     queue: Queue, in_hand: JobsInHand, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_a_lease_is_one_row_however_many_jobs_it_holds(queue: Queue, clock: Simp
     assert queue.mark_done_bulk(jobs) == [True] * 3
 
 
+@pytest.mark.case("F03")
 def test_a_lease_that_ran_out_is_lost_for_good(queue: Queue, clock: SimpleNamespace) -> None:
     queue.bulk_enqueue([NewJob(0), NewJob(1, max_attempts=1), NewJob(2)])
     opened = queue.open_lease("gone", 10)
@@ -72,6 +73,7 @@ def test_a_name_is_not_asked_for(queue: Queue, clock: SimpleNamespace) -> None:
     assert queue.db.fetch("SELECT last_error FROM perflab_jobs") == [("the lease of attempt 1 ran out",)]
 
 
+@pytest.mark.case("F04")
 def test_rescue_is_bounded_and_goes_on_until_all_are_free(queue: Queue, clock: SimpleNamespace) -> None:
     queue.bulk_enqueue(NewJob(number) for number in range(12))
     alive = queue.open_lease("alive", 60)
@@ -86,6 +88,7 @@ def test_rescue_is_bounded_and_goes_on_until_all_are_free(queue: Queue, clock: S
     assert [row[0] for row in workers(queue)] == [alive.id]
 
 
+@pytest.mark.case("F04")
 def test_jobs_of_live_workers_are_never_in_the_way(queue: Queue, clock: SimpleNamespace) -> None:
     """However many, and however long they have been held."""
     queue.bulk_enqueue(NewJob(number) for number in range(60))
@@ -100,6 +103,7 @@ def test_jobs_of_live_workers_are_never_in_the_way(queue: Queue, clock: SimpleNa
     assert states(queue)[own.id] == states(queue)[of_another.id] == "ready"
 
 
+@pytest.mark.case("F03")
 def test_a_finished_job_is_never_revived(queue: Queue, clock: SimpleNamespace) -> None:
     ids = queue.bulk_enqueue(NewJob(number) for number in range(4))
     opened = queue.open_lease("slow", 10)

@@ -23,6 +23,7 @@ def queue(db: Database, clock: SimpleNamespace) -> Queue:
     return PriorityQueue(db, now=lambda: clock.now, backoff=Backoff(base_seconds=1.0), rng=Random(2))
 
 
+@pytest.mark.case("F01", "F40")
 def test_a_poison_job_dies_alone(queue: Queue, clock: SimpleNamespace) -> None:
     """Workers claim twelve jobs at a time, and the next one starts as soon as one is killed."""
     queue.bulk_enqueue(NewJob("poison" if number == 5 else number) for number in range(12))

@@ -81,6 +81,7 @@ def test_a_claim_that_comes_while_its_lease_is_closed_finds_nothing(
     assert queue.counts().ready == 1
 
 
+@pytest.mark.case("F03")
 def test_a_worker_is_not_given_up_while_it_claims(queue: Queue, clock: SimpleNamespace) -> None:
     queue.enqueue("x")
     queue.open_lease("w", 10)
@@ -100,6 +101,7 @@ def test_a_renewal_does_not_wait_for_a_claim(queue: Queue) -> None:
         assert queue.renew_lease(opened), "or it would wait for ever here"
 
 
+@pytest.mark.case("F12")
 def test_jobs_whose_answer_was_lost_come_back_by_replacing_the_lease(
     far_database: Database, proxy: Proxy, clock: SimpleNamespace
 ) -> None:

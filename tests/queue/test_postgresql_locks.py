@@ -123,6 +123,7 @@ def test_jobs_are_locked_by_id_whatever_their_order(
     assert answers.result(A_MINUTE) == [True] * 9
 
 
+@pytest.mark.case("F13")
 def test_calls_on_the_same_jobs_in_any_order_never_deadlock(
     queue: Queue, in_thread: Callable[..., Future[list[int]]]
 ) -> None:
@@ -151,6 +152,7 @@ def test_calls_on_the_same_jobs_in_any_order_never_deadlock(
 FENCED = ("mark_done", "mark_error", "release", "extend_lease")
 
 
+@pytest.mark.case("F03")
 @pytest.mark.parametrize("call", FENCED)
 def test_a_lease_that_was_extended_meanwhile_still_holds(
     queue: Queue, call: str, in_thread: Callable[..., Future[list[bool]]]
@@ -164,6 +166,7 @@ def test_a_lease_that_was_extended_meanwhile_still_holds(
     assert not any(CALLS["mark_done"](queue, jobs)) or call == "extend_lease"
 
 
+@pytest.mark.case("F03")
 @pytest.mark.parametrize("call", FENCED)
 def test_a_lease_that_was_given_up_meanwhile_holds_no_more(
     queue: Queue, call: str, in_thread: Callable[..., Future[list[bool]]]
@@ -176,6 +179,7 @@ def test_a_lease_that_was_given_up_meanwhile_holds_no_more(
     assert answers.result(A_MINUTE) == [job is not jobs[4] for job in jobs]
 
 
+@pytest.mark.case("F14")
 def test_a_wait_for_another_transaction_ends_with_a_passing_error(queue: Queue) -> None:
     jobs = claimed(queue)
     with Database.open(queue.db._pools.writer.engine.url.render_as_string(), busy_timeout=0.05) as impatient:
@@ -257,6 +261,7 @@ def test_a_key_that_is_given_up_again_goes_to_the_one_who_waits(
     assert queue.db.fetch("SELECT id, payload FROM perflab_jobs") == [(job_id, "b")]
 
 
+@pytest.mark.case("F13")
 def test_enqueuers_of_the_same_keys_in_any_order_never_deadlock_and_agree(
     queue: Queue, in_thread: Callable[..., Future[list[dict[str, int]]]]
 ) -> None:

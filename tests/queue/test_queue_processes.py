@@ -103,6 +103,7 @@ def end(process: subprocess.Popen[str]) -> int:
     return process.returncode
 
 
+@pytest.mark.case("F01")
 @pytest.mark.parametrize(
     "step",
     [
@@ -152,6 +153,7 @@ def test_processes_never_get_the_same_job(database: Database, perflab_url: str) 
     assert min(map(len, claimed)) > 0
 
 
+@pytest.mark.case("F05")
 def test_sigterm_ends_a_worker_in_order(database: Database, perflab_url: str) -> None:
     queue: Queue = PriorityQueue(database)
     queue.bulk_enqueue([NewJob("first"), *(NewJob("x") for _ in range(99))])
@@ -166,6 +168,7 @@ def test_sigterm_ends_a_worker_in_order(database: Database, perflab_url: str) ->
     assert all(job.max_attempts - job.attempt == 4 for job in queue.claim()), "the release costs no attempt"
 
 
+@pytest.mark.case("F05")
 def test_a_second_signal_gives_running_jobs_back_at_once(database: Database, perflab_url: str) -> None:
     queue: Queue = PriorityQueue(database)
     queue.bulk_enqueue(NewJob(number) for number in range(10))

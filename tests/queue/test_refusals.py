@@ -63,6 +63,7 @@ def tables(database: Database) -> list[str]:
         return inspect(connection).get_table_names()
 
 
+@pytest.mark.case("F41")
 @pytest.mark.parametrize("name", QUEUE_NAMES)
 def test_a_name_that_is_no_identifier_is_refused(database: Database, name: Any) -> None:
     before = tables(database)
@@ -116,6 +117,7 @@ BAD_JOBS: dict[str, NewJob] = {
 }
 
 
+@pytest.mark.case("F26", "F32", "F34")
 @pytest.mark.parametrize("case", BAD_JOBS)
 def test_a_bad_job_is_refused_with_its_whole_batch(queue: Queue, case: str) -> None:
     good = [NewJob(number) for number in range(60)]
@@ -125,6 +127,7 @@ def test_a_bad_job_is_refused_with_its_whole_batch(queue: Queue, case: str) -> N
     assert queue.counts().unfinished == 0
 
 
+@pytest.mark.case("F32")
 def test_the_limits_themselves_are_allowed(queue: Queue) -> None:
     queue.bulk_enqueue(
         [
@@ -204,6 +207,7 @@ def test_a_clock_without_a_time_zone_is_refused(database: Database) -> None:
         queue.claim()
 
 
+@pytest.mark.case("F41")
 def test_payloads_that_look_like_sql_are_only_text(queue: Queue) -> None:
     text = "x'); DROP TABLE perflab_jobs; --"
     queue.enqueue({text: text}, key=text)

@@ -79,6 +79,7 @@ def test_as_many_processes_run_as_asked_for_and_all_are_told_to_stop(tmp_path: P
     assert len((tmp_path / "signals").read_text().split()) == 3
 
 
+@pytest.mark.case("F01")
 def test_a_killed_process_is_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with running(make(OBEDIENT, tmp_path, 1, processes=2)):
         wait_for(lambda: len(pids(tmp_path)) == 2)

@@ -165,6 +165,7 @@ def test_acknowledgements_go_in_batches(queue: Queue) -> None:
     assert len(finished) < 100
 
 
+@pytest.mark.case("F01")
 def test_jobs_of_a_worker_that_died_are_taken_over(
     database: Database, queue: Queue, report: Report, running: Running
 ) -> None:

@@ -69,6 +69,7 @@ def test_running_jobs_may_end_while_draining(queue: Queue, report: Report, runni
     assert reports == [report(done=1, released=3)]
 
 
+@pytest.mark.case("F05")
 def test_what_does_not_end_in_time_is_given_back_and_its_late_end_does_not_count(
     queue: Queue, report: Report, running: Running
 ) -> None:

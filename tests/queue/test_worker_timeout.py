@@ -85,6 +85,7 @@ def test_the_late_end_of_a_slow_handler_does_not_count(
     assert queue.counts() == QueueCounts(scheduled=1, ready=0, running=0, dead=0)
 
 
+@pytest.mark.case("F08")
 def test_a_slow_async_handler_is_cancelled(queue: Queue, clock: Clock, report: Report) -> None:
     queue.bulk_enqueue([NewJob("slow"), NewJob(1), NewJob(2)])
     cancelled: list[object] = []

@@ -52,6 +52,7 @@ def test_next_slot(expression: str, zone: str, after: str, expected: str) -> Non
     assert slots(expression, zone, start, 1) == [datetime.fromisoformat(expected).replace(tzinfo=UTC)]
 
 
+@pytest.mark.case("F37")
 @settings(max_examples=50)
 @given(minutes, hours, st.sampled_from(ZONES), moments)
 def test_a_daily_job_runs_once_on_each_day_whatever_the_clocks_do(
@@ -63,6 +64,7 @@ def test_a_daily_job_runs_once_on_each_day_whatever_the_clocks_do(
     assert days == [days[0] + timedelta(days=n) for n in range(370)]
 
 
+@pytest.mark.case("F37")
 @given(minutes, st.sampled_from(("America/New_York", "America/Sao_Paulo", "Asia/Kolkata")), moments)
 def test_an_hourly_job_runs_once_in_each_hour_that_passes(minute: int, zone: str, after: datetime) -> None:
     found = slots(f"{minute} * * * *", zone, after, 200)

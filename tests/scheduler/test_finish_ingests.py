@@ -94,6 +94,7 @@ def test_round_trips_do_not_grow_with_the_ingests(database: Database, scheduler:
     assert counts == ([1, 1] if database.engine_name == "postgresql" else [counts[0]] * 2)
 
 
+@pytest.mark.case("F03")
 def test_of_a_lost_lease_nothing_is_written(scheduler: Scheduler, queue: Queue, clock: SimpleNamespace) -> None:
     jobs = claim(scheduler, queue, "ab")
     mine = lose(queue, clock, jobs["a"])

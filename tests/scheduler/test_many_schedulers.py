@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from perflab.database.database import Database
 from perflab.scheduler.scheduler import Scheduler
 from perflab.scheduler.watch import Watch
@@ -29,6 +31,7 @@ with Database.open(sys.argv[1], busy_timeout=60.0) as database:
 """
 
 
+@pytest.mark.case("F38")
 def test_two_processes_enqueue_each_slot_once(
     database: Database, perflab_url: str, scheduler: Scheduler, finish_jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
@@ -66,6 +69,7 @@ def test_two_processes_enqueue_each_slot_once(
     assert enqueued == expected.total()
 
 
+@pytest.mark.case("F38")
 def test_many_threads_enqueue_each_slot_once(database: Database, scheduler: Scheduler) -> None:
     scheduler.add_watches_bulk([Watch(f"{n}", 3600.0, start_at=NEW_YEAR) for n in range(500)])
 

@@ -65,6 +65,7 @@ def test_queued_slots_each_bring_a_job(
     assert [tick()] == [(1, 0)]  # while they run
 
 
+@pytest.mark.case("F38")
 @pytest.mark.parametrize("schedule", EVERY_MINUTE)
 def test_slots_coalesce_into_the_job_that_waits(
     scheduler: Scheduler,
@@ -183,6 +184,7 @@ def test_watches_of_one_expression_catch_up_each_as_it_says(
     assert len(reports) <= 2
 
 
+@pytest.mark.case("F38")
 @settings(max_examples=60)
 @given(
     interval_us=st.integers(1_000, 10**7),

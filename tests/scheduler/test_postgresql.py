@@ -84,6 +84,7 @@ def in_thread(call: Callable[[], Any]) -> Future[Any]:
 # -- no deadlocks ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.case("F13")
 def test_two_processes_that_upsert_shuffled_overlapping_names_do_not_deadlock(
     scheduler: Scheduler, perflab_url: str, start_python: Callable[..., Any]
 ) -> None:
@@ -98,6 +99,7 @@ def test_two_processes_that_upsert_shuffled_overlapping_names_do_not_deadlock(
     assert len(scheduler.watches()) == 300
 
 
+@pytest.mark.case("F13")
 @pytest.mark.parametrize("kinds", [("add", "ingest", "remove", "pause"), ("add", "tick", "remove", "pause")])
 def test_calls_of_all_kinds_do_not_deadlock(scheduler: Scheduler, kinds: tuple[str, ...]) -> None:
     """Each call sends names in an order of its own; a deadlock would be an error of one of them."""
@@ -192,6 +194,7 @@ def test_an_expression_that_another_scheduler_has_added_is_met_by_one_tick_and_t
         assert (report.due, report.more, report.round_trips) == (2, False, 1)
 
 
+@pytest.mark.case("F09")
 def test_a_tick_that_is_cut_has_done_all_or_nothing(scheduler: Scheduler, database: Database, perflab_url: str) -> None:
     scheduler.add_watches_bulk([Watch("cron", cron="0 * * * *", start_at=NEW_YEAR), Watch("interval", 60.0)])
     with another_session(perflab_url) as other:
@@ -211,6 +214,7 @@ def test_a_tick_that_is_cut_has_done_all_or_nothing(scheduler: Scheduler, databa
     assert (scheduler.metrics().failures, scheduler.metrics().enqueued) == (1, 2)
 
 
+@pytest.mark.case("F14")
 def test_failures_of_the_server_are_typed_and_counted(perflab_url: str) -> None:
     with Database.open(perflab_url, busy_timeout=0.01) as database:
         scheduler = Scheduler(database, "ingest")

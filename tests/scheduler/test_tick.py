@@ -83,6 +83,7 @@ def test_slots_do_not_drift(scheduler: Scheduler, clock: SimpleNamespace, finish
     assert [slot - NEW_YEAR for slot in slots(fired)] == [0 * MINUTE, 1 * MINUTE, 2 * MINUTE, 4 * MINUTE, 5 * MINUTE]
 
 
+@pytest.mark.case("F38")
 def test_late_slots_become_one_job(
     scheduler: Scheduler, clock: SimpleNamespace, finish_jobs: Callable[[], Jobs]
 ) -> None:
@@ -202,6 +203,7 @@ def test_no_more_when_the_limit_fits_exactly(scheduler: Scheduler) -> None:
     assert scheduler.tick(limit=4).more is False
 
 
+@pytest.mark.case("F36")
 def test_a_clock_that_is_set_back_fires_nothing_twice(
     scheduler: Scheduler, clock: SimpleNamespace, finish_jobs: Callable[[], Jobs]
 ) -> None:
@@ -214,6 +216,7 @@ def test_a_clock_that_is_set_back_fires_nothing_twice(
     assert len(fired) == len(set(fired)) == 2 * 13
 
 
+@pytest.mark.case("F36")
 def test_a_clock_that_jumps_forward_brings_one_job_for_each_watch(
     scheduler: Scheduler, clock: SimpleNamespace, finish_jobs: Callable[[], Jobs]
 ) -> None:
@@ -231,6 +234,7 @@ def test_a_clock_that_jumps_forward_brings_one_job_for_each_watch(
     assert scheduler.tick().enqueued == 2
 
 
+@pytest.mark.case("F37")
 @pytest.mark.parametrize(
     ("expression", "expected_utc"),
     [

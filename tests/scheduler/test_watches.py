@@ -111,6 +111,7 @@ def test_ids_after_the_last_watch_was_removed(scheduler: Scheduler) -> None:
     assert ids == [scheduler.watches()[name].id for name in "def"]
 
 
+@pytest.mark.case("F30")
 def test_the_last_of_several_with_one_name_counts(scheduler: Scheduler) -> None:
     ids = scheduler.add_watches_bulk(
         [
@@ -226,6 +227,7 @@ def test_a_bad_watch_is_refused_and_nothing_is_written(shared_scheduler: Schedul
     assert shared_scheduler.watches() == {}
 
 
+@pytest.mark.case("F41")
 def test_names_are_data(database: Database, scheduler: Scheduler) -> None:
     names = ["'); DROP TABLE perflab_watches; --", '"', "\\", "\n", "%s", "?1", ":name", "0", "null", "😀" * 200]
     ids = scheduler.add_watches_bulk([Watch(name, 60.0) for name in names])

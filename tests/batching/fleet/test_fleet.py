@@ -220,6 +220,7 @@ class TestSlots:
             future.result(PATIENCE_SECONDS)
             assert member.settings == FleetSettings(flush_interval=0.001)
 
+    @pytest.mark.case("F09")
     def test_a_member_whose_listening_connection_is_cut_looks_with_its_heartbeat(self, fleet: Fleet, url: str) -> None:
         with psycopg.connect(url, autocommit=True) as observer:
 

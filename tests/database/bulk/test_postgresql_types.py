@@ -133,6 +133,7 @@ def test_arrays_hold_what_single_values_hold(database: Database, name: str) -> N
     assert list(map(repr, together)) == list(map(repr, one_by_one))
 
 
+@pytest.mark.case("F25")
 def test_more_values_than_the_formatter_counts(database: Database) -> None:
     table = make(database, Column("v", Integer), Column("w", Text))
     write(database, table, [{"v": n, "w": None if n % 3 else str(n)} for n in range(70_000)], arrays=True)
@@ -167,6 +168,7 @@ def test_other_values_are_sent_one_by_one(database: Database, kind: Any, values:
     assert database.fetch("SELECT count(*) FROM typed") == [(len(values),)]
 
 
+@pytest.mark.case("F29")
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
@@ -211,6 +213,7 @@ def test_columns_that_the_server_fills(database: Database) -> None:
     ]
 
 
+@pytest.mark.case("F32")
 def test_a_column_that_is_too_large_is_sent_in_parts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perflab.database.bulk.postgresql.MAX_ARRAY_BYTES", 300)
     table = make(database, Column("v", Text))

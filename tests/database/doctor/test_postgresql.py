@@ -184,6 +184,7 @@ def test_a_transaction_left_open_is_found(url: str, monkeypatch: pytest.MonkeyPa
         assert f"pg_terminate_backend({open_one.info.backend_pid})" in found.advice
 
 
+@pytest.mark.case("F36")
 @pytest.mark.parametrize(("offset", "word"), [(-60.0, "ahead"), (60.0, "behind")])
 def test_clocks_that_disagree_are_found(postgres_url: str, offset: float, word: str) -> None:
     found = find(examine(postgres_url, now=lambda: time.time() + offset), "clock")

@@ -84,6 +84,7 @@ def test_a_database_in_memory_is_refused() -> None:
         examine("sqlite://")
 
 
+@pytest.mark.case("F21")
 def test_a_damaged_page_is_found(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[8192 : 8192 + len(CORRUPT)] = CORRUPT
@@ -161,6 +162,7 @@ def test_statistics_are_told_of(path: Path, other: sqlite3.Connection) -> None:
     assert (found.verdict, found.values["perflab_watches"]) == (Verdict.NOTE, 1)
 
 
+@pytest.mark.case("F20")
 @pytest.mark.parametrize(
     ("free", "verdict"), [(1 << 20, Verdict.FAILURE), (1 << 29, Verdict.WARNING), (1 << 40, Verdict.OK)]
 )

@@ -11,6 +11,7 @@ from perflab.errors import InvalidInput
 from perflab.lab.network.address import Address, TcpAddress, UnixAddress, check_listen, check_upstream, connect
 
 
+@pytest.mark.case("F44")
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.168.1.1", "localhost", "127.0.0.2", "::1"])
 def test_listening_anywhere_but_on_loopback_is_refused(host: str) -> None:
     with pytest.raises(InvalidInput, match=r"127\.0\.0\.1 only|give a host name"):

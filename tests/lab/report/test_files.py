@@ -24,6 +24,7 @@ def test_an_older_report_may_be_there_and_is_replaced(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
 
 
+@pytest.mark.case("F44")
 @pytest.mark.parametrize("target", ["../outside.html", "/outside/of/it.html"])
 def test_a_link_that_leads_out_is_refused(tmp_path: Path, target: str) -> None:
     directory = tmp_path / "reports"
@@ -49,6 +50,7 @@ def test_a_linked_directory_is_the_choice_of_the_user(tmp_path: Path) -> None:
     assert (tmp_path / "big" / "r.html").read_text() == "text"
 
 
+@pytest.mark.case("F44")
 @pytest.mark.parametrize("stem", ["nul\0", "n" * 300, "../escape", "/etc/passwd"])
 def test_a_name_that_cannot_be_is_refused(tmp_path: Path, stem: str) -> None:
     directory = tmp_path / "reports"

@@ -90,6 +90,7 @@ def test_without_a_title_the_name_of_the_file_is_one(render: Callable[..., Eleme
     assert "Profile" not in page.text
 
 
+@pytest.mark.case("F44")
 def test_nothing_comes_from_the_network_and_no_script_runs(render: Callable[..., Elements]) -> None:
     png = "iVBORw0KGgo="
     page = render(
@@ -112,6 +113,7 @@ def test_nothing_comes_from_the_network_and_no_script_runs(render: Callable[...,
     assert "url(" not in style
 
 
+@pytest.mark.case("F44")
 def test_text_is_escaped_wherever_it_stands(render: Callable[..., Elements]) -> None:
     headline = [{"name": HOSTILE, "value": HOSTILE}]
     page = render(

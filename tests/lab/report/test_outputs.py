@@ -37,6 +37,7 @@ def test_the_richest_form_that_needs_no_script_is_shown(data: dict[str, str], sh
     assert shown_outputs(cell(display(data))) == [shown]
 
 
+@pytest.mark.case("F44")
 def test_a_drawing_is_shown_as_a_picture_so_that_nothing_in_it_can_run() -> None:
     svg = "<svg><script>alert(1)</script></svg>"
     [shown] = shown_outputs(cell(display({"image/svg+xml": svg, "text/plain": "drawing"})))

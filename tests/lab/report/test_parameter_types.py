@@ -27,6 +27,7 @@ def test_numbers_survive_the_command_line(value: float) -> None:
     assert PARAMETER_TYPES["float"].convert(repr(value)) == value
 
 
+@pytest.mark.case("F41")
 @given(texts)
 def test_text_arrives_as_it_is(value: str) -> None:
     assert PARAMETER_TYPES["str"].convert(value) == value

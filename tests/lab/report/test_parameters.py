@@ -140,6 +140,7 @@ def test_a_profile_is_given_once() -> None:
         bind_parameters(DECLARED, {"profile": "full"}, profile="smoke", notebook="n.ipynb")
 
 
+@pytest.mark.case("F43")
 @pytest.mark.parametrize(
     "given",
     [

@@ -69,6 +69,7 @@ def test_the_report_and_the_executed_notebook_are_written(good: ReportResult, fo
     assert good.seconds > 0
 
 
+@pytest.mark.case("F44")
 def test_values_arrive_typed_and_text_is_never_code(good: ReportResult, folder: Path) -> None:
     printed = next(output.text for output in cells(good)[-1].outputs if output.get("name") == "stdout")
     seen = json.loads(printed.removeprefix("SEEN "))
@@ -85,6 +86,7 @@ def test_the_headline_is_read_back(good: ReportResult) -> None:
     assert "10.0 ms" in good.html.read_text()
 
 
+@pytest.mark.case("F44")
 def test_metadata_names_no_place_on_this_machine(good: ReportResult, folder: Path) -> None:
     notebook = read_notebook(good.notebook)
     metadata = json.dumps([notebook.metadata, *(cell.metadata for cell in notebook.cells)])
@@ -94,6 +96,7 @@ def test_metadata_names_no_place_on_this_machine(good: ReportResult, folder: Pat
     assert notebook.metadata.papermill.parameters["batch_size"] == 20
 
 
+@pytest.mark.case("F43")
 def test_a_password_on_stderr_is_hidden(good: ReportResult) -> None:
     for path in (good.html, good.notebook):
         assert "s3cret" not in path.read_text()
@@ -120,6 +123,7 @@ def test_a_failing_cell_leaves_a_partial_report(failing: ReportResult, folder: P
     assert executed[4].outputs == []
 
 
+@pytest.mark.case("F43")
 def test_a_password_in_a_traceback_is_hidden(failing: ReportResult) -> None:
     for path in (failing.html, failing.notebook):
         assert "s3cret" not in path.read_text()

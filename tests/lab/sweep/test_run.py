@@ -114,6 +114,7 @@ def test_progress_is_silent_without_a_terminal(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.case("F43")
 def test_a_sweep_of_the_users_server_is_in_the_store_without_its_url(
     store: ResultsStore, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         read_text(tmp_path, DataFile("a.csv", "0" * 64, MEBIBYTE))
 
 
+@pytest.mark.case("F33")
 @pytest.mark.parametrize("name", ["bomb.gz", "bomb.zip"])
 def test_a_decompression_bomb_is_refused(tmp_path: Path, name: str) -> None:
     bomb = bytes(50 * MEBIBYTE)
@@ -63,6 +64,7 @@ def test_a_decompression_bomb_is_refused(tmp_path: Path, name: str) -> None:
         read_text(tmp_path, store(tmp_path, name, stored))
 
 
+@pytest.mark.case("F33")
 def test_the_size_of_a_zip_entry_is_refused_before_it_is_decompressed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +78,7 @@ def test_the_size_of_a_zip_entry_is_refused_before_it_is_decompressed(
         read_text(tmp_path, file)
 
 
+@pytest.mark.case("F33")
 def test_a_zip_entry_that_declares_too_little_does_not_pass(tmp_path: Path) -> None:
     stored = bytearray(zipped(bomb=bytes(2 * MEBIBYTE)))
     directory = stored.index(b"PK\x01\x02")

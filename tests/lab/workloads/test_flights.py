@@ -84,6 +84,7 @@ def test_time_on_the_ground_is_possible(year: FlightData, year_records: tuple[Fl
             assert 5 <= taxi_minutes <= 235
 
 
+@pytest.mark.case("F37")
 @pytest.mark.parametrize("night", DST_NIGHTS)
 def test_flights_under_way_when_the_clocks_change(
     night: date, year: FlightData, year_records: tuple[FlightRecord, ...]
