@@ -1,34 +1,16 @@
-"""What the README shows works."""
+"""What the README says is so. Its code and its commands are tried by `tests/docs`."""
 
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from docs.readme_tables import reference_tables, with_tables
+
 PROJECT = Path(__file__).parents[1]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-
-
-def test_the_example_runs(tmp_path: Path) -> None:
-    (example,) = EXAMPLES
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", example],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    round_trips = int(re.findall(r"^(\d+) round trips instead of 3000$", done.stdout, re.MULTILINE)[0])
-    assert round_trips < 300
-    assert "1000 jobs ran" in done.stdout
-    assert "TickReport(due=1, enqueued=1" in done.stdout
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", README))))
@@ -39,3 +21,22 @@ def test_every_link_leads_somewhere(link: str) -> None:
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make ([a-z]+)", README))))
 def test_every_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_tables_are_those_of_the_reference_runs() -> None:
+    """Otherwise: `make tables`."""
+    assert with_tables(README, reference_tables()) == README
+
+
+def test_a_table_that_nobody_makes_is_refused() -> None:
+    with pytest.raises(KeyError, match="weather"):
+        with_tables("<!-- table: weather -->\n<!-- end -->", {})
+
+
+def test_only_what_stands_between_the_marks_is_replaced() -> None:
+    page = "before\n<!-- table: a -->\nold\n<!-- end -->\nbetween\n<!-- table: b -->\n<!-- end -->\nafter\n"
+    made = with_tables(page, {"a": "| new |", "b": "| other |"})
+    assert made.split("\n\n| new |\n\n") == [
+        "before\n<!-- table: a -->",
+        "<!-- end -->\nbetween\n<!-- table: b -->\n\n| other |\n\n<!-- end -->\nafter\n",
+    ]

@@ -42,6 +42,7 @@ def bench(  # noqa: PLR0917  # options of a command are given by name
     Exits with 1 when an operation is over its limit.
     """
     import tempfile
+    from datetime import UTC, datetime
 
     from tqdm import tqdm
 
@@ -63,6 +64,7 @@ def bench(  # noqa: PLR0917  # options of a command are given by name
                 looks,
                 engines=[opened.title for opened in engines],
                 environment=environment,
+                measured_on=datetime.now(UTC).date(),
                 seed=seed,
                 budget_seconds=budget_seconds,
                 visited=bar.update,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class BenchRun:
         results: One for each comparison.
         engines: Each with its version and its durability, for the reader.
         environment: Of the machine and the interpreter.
+        measured_on: The day.
         blocks: How many there were.
         seed: Of their orders.
         noise: How quiet the machine was.
@@ -34,6 +36,7 @@ class BenchRun:
     results: Sequence[ComparisonResult]
     engines: Sequence[str]
     environment: Environment
+    measured_on: date
     blocks: int
     seed: int
     noise: Noise
@@ -132,6 +135,7 @@ def _samples(results: Sequence[ComparisonResult]) -> pd.DataFrame:
 
 def _summary(run: BenchRun) -> dict[str, Any]:
     return {
+        "measured_on": run.measured_on.isoformat(),
         "blocks": run.blocks,
         "seed": run.seed,
         "engines": list(run.engines),

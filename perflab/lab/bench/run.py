@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import date
 
 from perflab.errors import InvalidInput, MissingExtra
 from perflab.lab.bench.arms import BenchEngine, bulk_comparison
@@ -110,6 +111,7 @@ def run_bench(
     *,
     engines: Sequence[str],
     environment: Environment,
+    measured_on: date,
     seed: int,
     budget_seconds: float,
     visited: Callable[[], object] = lambda: None,
@@ -121,6 +123,7 @@ def run_bench(
         looks: When to look; a single one fixes the number of blocks.
         engines: Their titles.
         environment: Of the machine.
+        measured_on: Today.
         seed: Of the orders.
         budget_seconds: No more blocks than fit into this.
         visited: Called after each visit.
@@ -136,4 +139,5 @@ def run_bench(
         begin_block=lambda _block: readings.append(read_noise()),
     )
     stop = found.stop if len(looks.blocks) > 1 else None
-    return BenchRun(found.results, engines, environment, found.blocks, seed, summarise_noise(readings), stop)
+    noise = summarise_noise(readings)
+    return BenchRun(found.results, engines, environment, measured_on, found.blocks, seed, noise, stop)

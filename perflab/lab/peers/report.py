@@ -160,6 +160,7 @@ def write_peers(found: Sequence[PeersFindings], folder: Path, batchers: Sequence
 def _summary(findings: PeersFindings) -> dict[str, Any]:
     return {
         "plan": asdict(findings.plan),
+        "measured_on": findings.visits["measured_at"].min().date().isoformat(),
         "environment": dict(findings.environment),
         "cards": [
             {**asdict(card), "version": installed_version(find_queue(card.name))}
