@@ -28,6 +28,8 @@ from perflab.cli.scheduler import scheduler
 from perflab.cli.selftest import EXAMPLES as SELFTEST_EXAMPLES
 from perflab.cli.selftest import selftest
 from perflab.cli.sweep import sweep
+from perflab.cli.tune import EXAMPLES as TUNE_EXAMPLES
+from perflab.cli.tune import tune
 from perflab.cli.worker import EXAMPLES as WORKER_EXAMPLES
 from perflab.cli.worker import worker
 from perflab.version import __version__
@@ -58,6 +60,7 @@ def perflab(
 
 
 app.command()(sweep)
+app.command(epilog=TUNE_EXAMPLES)(tune)
 app.command()(report)
 app.command()(bench)
 app.command(epilog=SELFTEST_EXAMPLES)(selftest)

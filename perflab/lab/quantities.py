@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 from perflab.errors import InvalidInput
 
 UNBOUNDED = "unbounded"
 
 _SECONDS_PER_UNIT = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9}
+_TIME = re.compile(r"(?P<number>\d+\.?\d*|\.\d+) ?(?P<unit>s|ms|us|µs)")
 
 
 def format_seconds(seconds: float) -> str:
@@ -87,3 +89,20 @@ def _digits(value: float) -> str:
 def _unit_of(seconds: float) -> str:
     rounded = abs(float(f"{_number(seconds):.2e}"))
     return next((unit for unit, size in _SECONDS_PER_UNIT.items() if rounded >= size), "ns")
+
+
+def parse_seconds(text: str, what: str) -> float:
+    """A time that a user wrote with its unit: `"20ms"`, `"0.5 s"`, `"300us"`.
+
+    Args:
+        text: what was written.
+        what: its name in an error.
+
+    Raises:
+        InvalidInput: it is no number above zero with one of these units.
+    """
+    found = _TIME.fullmatch(text.strip())
+    seconds = float(found["number"]) * _SECONDS_PER_UNIT[found["unit"].replace("us", "µs")] if found else 0.0
+    if not 0 < seconds < math.inf:
+        raise InvalidInput(f"{what} is {text!r}: give a time with its unit, such as 20ms or 0.5s")
+    return seconds

@@ -16,6 +16,7 @@ from perflab.lab.quantities import (
     format_rate_interval,
     format_seconds,
     format_seconds_interval,
+    parse_seconds,
 )
 
 
@@ -128,3 +129,16 @@ def test_a_reader_gets_the_value_back_to_three_digits(seconds: float) -> None:
 def test_nan_is_not_printed(formatter: Callable[[float], str]) -> None:
     with pytest.raises(InvalidInput, match="NaN is not a quantity"):
         formatter(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("20ms", 0.020), ("0.5 s", 0.5), ("300us", 300e-6), ("300µs", 300e-6), (".5s", 0.5)]
+)
+def test_a_time_is_read_with_its_unit(text: str, seconds: float) -> None:
+    assert parse_seconds(text, "--slo") == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "20", "ms", "20 m", "-1s", "0s", "1e400s", "nan s", "1s2s"])
+def test_a_time_without_sense_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput, match=r"--slo is .*: give a time with its unit, such as 20ms or"):
+        parse_seconds(text, "--slo")

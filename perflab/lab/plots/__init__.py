@@ -21,6 +21,7 @@ from perflab.lab.plots.sizing_contests import adaptive_against_the_best
 from perflab.lab.plots.sizing_loads import latency_and_cost_by_load
 from perflab.lab.plots.throughput import throughput_by_batch_size
 from perflab.lab.plots.ticks import tick_round_trips_by_due, tick_time_by_due
+from perflab.lab.plots.tuned import tuned_interval
 from perflab.lab.plots.warming import cost_of_warming, hit_rate_over_time, wait_over_time
 from perflab.lab.plots.ways import cost_of_ways
 
@@ -52,5 +53,6 @@ __all__ = [
     "throughput_latency_frontier",
     "tick_round_trips_by_due",
     "tick_time_by_due",
+    "tuned_interval",
     "wait_over_time",
 ]

@@ -35,7 +35,7 @@ def read_environment(scratch: Path) -> Environment:
         "governor": _first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "memory_bytes": _memory_bytes(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "file_system": _file_system(scratch),
+        "file_system": file_system_of(scratch),
         "hash_seed": os.environ.get("PYTHONHASHSEED"),
         "switch_interval_seconds": sys.getswitchinterval(),
         **{package: _version(package) for package in _PACKAGES},
@@ -71,7 +71,7 @@ def _memory_bytes() -> int | None:
         return None
 
 
-def _file_system(folder: Path) -> str | None:
+def file_system_of(folder: Path) -> str | None:
     """The type of the file system that holds a folder: the longest mount point above it decides."""
     try:
         mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text(encoding="utf-8").splitlines()]

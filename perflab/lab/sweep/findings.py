@@ -75,7 +75,7 @@ class Findings:
         return pd.DataFrame(rows)
 
     @property
-    def _full_flushes(self) -> pd.DataFrame:
+    def full_flushes(self) -> pd.DataFrame:
         """The full, warm batches of the closed loop."""
         flushes = self._flushes
         return flushes[
@@ -85,7 +85,7 @@ class Findings:
     @cached_property
     def round_trips_per_flush(self) -> dict[int, float]:
         """How many round trips a full batch took, by batch size; means, as counted."""
-        means = self._full_flushes.groupby("batch_size")["round_trips"].mean()
+        means = self.full_flushes.groupby("batch_size")["round_trips"].mean()
         return {int(str(size)): float(mean) for size, mean in means.items()}
 
     @cached_property
@@ -95,7 +95,7 @@ class Findings:
         Raises:
             InvalidInput: fewer than three batch sizes filled a batch in every block.
         """
-        full = self._full_flushes
+        full = self.full_flushes
         blocks: list[Hashable] = full["block"].tolist()
         return fit_cost_model(full["items"].to_numpy(float), full["seconds"].to_numpy(float), blocks)
 
@@ -235,6 +235,7 @@ def confirm(
     url: str | None = None,
     progress: TextIO | bool | None = True,
     measure_cell: MeasureCell = measure,
+    unbatched: bool = True,
 ) -> Confirmation:
     """Measure a recommended setting again, with half and double its batch size and unbatched, on other stretches.
 
@@ -245,6 +246,7 @@ def confirm(
         url: as for `run_sweep`.
         progress: as for `run_sweep`.
         measure_cell: as for `run_sweep`.
+        unbatched: whether to measure single items too, which take long where each is a slow round trip.
     """
     size, interval = recommendation.batch_size, recommendation.flush_interval_seconds
     half, double = max(1, size // 2), 2 * size
@@ -252,7 +254,7 @@ def confirm(
         plan,
         name=f"confirmation of {plan.name}",
         closed_loop_batch_sizes=(),
-        replay_batch_sizes=tuple(sorted({1, half, size, double})),
+        replay_batch_sizes=tuple(sorted({half, size, double} | ({1} if unbatched else set()))),
         replay_flush_intervals=(interval,),
         seed=plan.seed + 1,
     )
@@ -261,7 +263,7 @@ def confirm(
     chosen = points[size]
 
     def against(other: int) -> Ratio | None:
-        if other == size:
+        if other == size or other not in points:
             return None
         return paired_ratio(
             chosen.throughput_by_block,

@@ -17,6 +17,9 @@ from perflab.lab.sweep.added_latency import through_proxy
 from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.fresh import FreshDatabase
 
+STATEMENT_TIMEOUT_SECONDS = 60.0
+"""No batch of a visit takes as long; on a server of others, one that hangs must not go on without us."""
+
 _MAY_CHECKPOINT = (
     "SELECT current_setting('is_superuser') = 'on' OR EXISTS "
     "(SELECT FROM pg_roles WHERE rolname = 'pg_checkpoint' AND pg_has_role(oid, 'usage'))"
@@ -88,5 +91,7 @@ def open_postgresql(url: str | None, durability: Durability) -> Iterator[Postgre
     with ExitStack() as stack:
         server = stack.enter_context(measured_server(url))
         database = stack.enter_context(Database.open(server.url, durability=durability))
-        schema = stack.enter_context(open_scratch_schema(server.url, database))
+        schema = stack.enter_context(
+            open_scratch_schema(server.url, database, statement_timeout=STATEMENT_TIMEOUT_SECONDS)
+        )
         yield PostgreSQLTarget(schema, durability, is_embedded=server.is_embedded)

@@ -10,21 +10,27 @@ from tempfile import TemporaryDirectory
 
 from perflab.database.database import Database
 from perflab.database.pools import Durability
-from perflab.lab.sweep.environment import Environment
+from perflab.lab.sweep.environment import Environment, file_system_of
 from perflab.lab.sweep.fresh import FreshDatabase
 
 
 class SQLiteTarget:
-    """Makes a database file for each visit, in the temporary folder, and removes it afterwards."""
+    """Makes a database file for each visit, and removes it afterwards.
 
-    def __init__(self, durability: Durability) -> None:
+    Args:
+        durability: "normal" or "full".
+        folder: where; None for the temporary folder.
+    """
+
+    def __init__(self, durability: Durability, folder: Path | None = None) -> None:
         self._durability = durability
+        self._folder = folder
 
     @contextmanager
     def fresh(self, added_latency: float | None) -> Iterator[FreshDatabase]:
         assert added_latency is None  # the plan has refused it
         with (
-            TemporaryDirectory(prefix="perflab-sweep-") as folder,
+            TemporaryDirectory(prefix="perflab-sweep-", dir=self._folder) as folder,
             Database.open(url := f"sqlite:///{Path(folder) / 'sweep.db'}", durability=self._durability) as database,
         ):
 
@@ -40,4 +46,10 @@ class SQLiteTarget:
                 name: connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "page_size", "cache_size")
             }
-        return {"engine": f"SQLite {sqlite3.sqlite_version}", "checkpoint_before_each_visit": "yes", **settings}
+        file_system = {} if self._folder is None else {"file_system": file_system_of(self._folder)}
+        return {
+            "engine": f"SQLite {sqlite3.sqlite_version}",
+            "checkpoint_before_each_visit": "yes",
+            **settings,
+            **file_system,
+        }

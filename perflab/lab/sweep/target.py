@@ -13,7 +13,7 @@ from perflab.errors import InvalidInput
 from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.fresh import FreshDatabase
 from perflab.lab.sweep.plan import Engine, SweepPlan
-from perflab.lab.sweep.server import server_label
+from perflab.lab.sweep.server import server_label, sqlite_folder
 from perflab.lab.sweep.sqlite_target import SQLiteTarget
 
 
@@ -36,8 +36,9 @@ def open_target(plan: SweepPlan, url: str | None = None) -> AbstractContextManag
 
     Args:
         plan: its engine, its durability, and the name of its server.
-        url: of the user's own PostgreSQL server. Everything happens in a scratch schema there, which is removed again.
-            None: SQLite, or an embedded server.
+        url: of the user's own PostgreSQL server: everything happens in a scratch schema there, which is removed again.
+            Of a SQLite file: files are made beside it, and it is not opened. None: the temporary folder, or an embedded
+            server.
 
     Raises:
         InvalidInput: the plan is for another server.
@@ -50,7 +51,7 @@ def open_target(plan: SweepPlan, url: str | None = None) -> AbstractContextManag
 def open_engine(engine: Engine, durability: Durability, url: str | None = None) -> AbstractContextManager[Target]:
     """The same for measurements that have no sweep's plan."""
     if engine == "sqlite":
-        return nullcontext(SQLiteTarget(durability))
+        return nullcontext(SQLiteTarget(durability, None if url is None else sqlite_folder(url)))
     from perflab.lab.sweep.postgresql_target import open_postgresql  # noqa: PLC0415  # its driver is an extra
 
     return open_postgresql(url, durability)
