@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,8 @@ EXAMPLES = examples(
     "PERFLAB_DASHBOARD_TOKEN=… perflab dashboard --url sqlite:///lab.db --listen 0.0.0.0:8765",
 )
 TOKEN_VARIABLE = "PERFLAB_DASHBOARD_TOKEN"  # noqa: S105  # the name of a variable
+ALERT_SECONDS = 5.0
+"""Between two applications of the rules, whose windows are minutes."""
 
 
 def dashboard(
@@ -26,6 +29,9 @@ def dashboard(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="Where to serve; port 0 takes a free one.")
     ] = "127.0.0.1:8765",
+    rules: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Of alerts, in TOML; else the default ones.", show_default=False)
+    ] = None,
     interval: Annotated[float, typer.Option(help="Seconds between two looks at the database, at least.")] = 1.0,
 ) -> None:
     """Serve a live page: throughput, batch sizes, flush causes and times, round trips saved, queues, workers, ticks.
@@ -44,19 +50,28 @@ def dashboard(
 
     from perflab.database.database import Database
     from perflab.database.schema import check_schema
+    from perflab.monitoring.alerts.rule_files import default_rules, read_rules
+    from perflab.monitoring.alerts.watch import AlertWatch
     from perflab.monitoring.dashboard.live import Live
-    from perflab.monitoring.dashboard.reading import DatabaseSource
     from perflab.monitoring.dashboard.server import DashboardServer, is_loopback
+    from perflab.monitoring.source import of_database
     from perflab.queue.stop_signals import stop_signals
 
     host, port = parse_address(listen)
     token = os.environ.get(TOKEN_VARIABLE) or (None if is_loopback(host) else secrets.token_urlsafe())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
+    chosen = default_rules() if rules is None else read_rules(rules)
+    stop = threading.Event()
     with Database.open(database_url(url)) as database:
         check_schema(database)
-        live = Live(DatabaseSource(database))
-        stop = threading.Event()
-        with DashboardServer(live, host, port, token=token, interval=interval) as server, stop_signals(stop.set):
+        source = of_database(database)
+        with (
+            AlertWatch(source, chosen, notify=(), interval=ALERT_SECONDS) as watch,
+            DashboardServer(
+                Live(source, str(database.url), alerts=lambda: watch.alerts), host, port, token=token, interval=interval
+            ) as server,
+            stop_signals(stop.set),
+        ):
             typer.echo(f"dashboard of {database.url} at {server.url}")
             while not stop.wait(1.0):  # not every signal wakes the main thread out of a longer wait
                 pass

@@ -1,20 +1,46 @@
-"""The counts of many processes as those of one: what happened since the dashboard looked for the first time."""
+"""The counts of many processes as those of one, and what each of them does per second."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from perflab.monitoring.dashboard.reading import Reading
-from perflab.monitoring.distribution import Distribution
+from perflab.monitoring.change import EMPTY, ChangeTracker, merged
 from perflab.monitoring.instruments import databases, flushes, queues
 from perflab.monitoring.snapshot import Snapshot
+from perflab.monitoring.source import Labelled
 
 KEPT_SECONDS = 60.0
 """Of totals, so that windows of up to a minute can be asked for."""
 _NOTHING: Mapping[str, float] = MappingProxyType({})
+
+
+class Totals:
+    """What all processes counted since the first look, as it was after each look of the last minute.
+
+    Windows are differences of two totals: they cost the same however many looks lie between.
+    """
+
+    def __init__(self) -> None:
+        self._tracker = ChangeTracker()
+        self._totals: deque[Snapshot] = deque()
+
+    def add(self, found: Sequence[Labelled], now: float) -> None:
+        """Take up a look that is later than the last one."""
+        change = self._tracker.change(found, now).counted
+        total = merged(self._totals[-1] if self._totals else EMPTY, change)
+        self._totals.append(replace(total, taken_at=now, gauges=EMPTY.gauges))
+        while self._totals[0].taken_at < now - KEPT_SECONDS:
+            self._totals.popleft()
+
+    def window(self, seconds: float) -> Snapshot:
+        """What was counted in the last so many seconds, up to a minute; less where it has not looked for so long."""
+        if not self._totals:
+            return EMPTY
+        now = self._totals[-1]
+        return now.since(next(total for total in self._totals if total.taken_at >= now.taken_at - seconds))
 
 
 @dataclass(slots=True)
@@ -22,58 +48,43 @@ class _Process:
     snapshot: Snapshot
     """The last one."""
     rates: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
-    """By name, each second, between the last two snapshots."""
+    """By name, between the last two snapshots."""
 
 
-class Counts:
-    """Adds up what processes counted from one snapshot to the next.
-
-    What a process had counted before the first reading is not shown: nobody knows when that was. One that comes later
-    began with zero, at most one reading ago. One that is gone keeps its part of the totals.
-    """
+class Rates:
+    """What each process does per second, by its own clock: between its last two snapshots, until the next one comes."""
 
     def __init__(self) -> None:
-        self._processes: dict[str, _Process] = {}
-        self._totals: deque[Snapshot] = deque()
-        """One for each reading; the last one is now."""
+        self._processes: dict[str, _Process] | None = None
+        self._looked_at = 0.0
 
-    def add(self, reading: Reading) -> None:
-        """Take up a reading that is later than the last one."""
-        total = self._totals[-1] if self._totals else Snapshot(reading.taken_at, {}, {}, {})
-        for one in reading.processes:
-            known, new = self._processes.get(one.process), one.snapshot
-            if known is not None and new.taken_at == known.snapshot.taken_at:
-                if not new.gauges:  # it has ended, or is lost
-                    known.rates = _NOTHING
-                continue
-            if known is None and not self._totals:
-                self._processes[one.process] = _Process(new)
-                continue
-            began = total.taken_at if known is None else known.snapshot.taken_at
-            change = new if known is None else new.since(known.snapshot)
-            rates = _rates(change, new.taken_at - began) if new.gauges else _NOTHING
-            self._processes[one.process] = _Process(new, rates)
-            total = _sum(total, change)
-        listed = {one.process for one in reading.processes}
-        self._processes = {name: process for name, process in self._processes.items() if name in listed}
-        self._totals.append(Snapshot(reading.taken_at, total.counters, {}, total.distributions))
-        while self._totals[0].taken_at < reading.taken_at - KEPT_SECONDS:
-            self._totals.popleft()
+    def add(self, processes: Mapping[str, Snapshot], now: float) -> None:
+        """Take up a look that is later than the last one. Who was not there before began after it, with zero."""
+        before, began = self._processes, self._looked_at
+        self._processes = {
+            name: _Process(new) if before is None else self._next(before.get(name), new, began)
+            for name, new in processes.items()
+        }
+        self._looked_at = now
 
-    def window(self, seconds: float) -> Snapshot:
-        """What was counted in the last so many seconds, up to a minute; less where it has not looked for so long."""
-        now = self._totals[-1]
-        earliest = next(total for total in self._totals if total.taken_at >= now.taken_at - seconds)
-        return now.since(earliest)
-
-    def rates_of(self, process: str) -> Mapping[str, float]:
-        """What one process does each second."""
-        known = self._processes.get(process)
+    def of(self, process: str) -> Mapping[str, float]:
+        """Of one process."""
+        known = (self._processes or {}).get(process)
         return _NOTHING if known is None else known.rates
 
-    def rate(self, name: str) -> float:
-        """What all of them do each second."""
-        return sum(process.rates.get(name, 0.0) for process in self._processes.values())
+    def total(self, name: str) -> float:
+        """Of all of them."""
+        return sum(process.rates.get(name, 0.0) for process in (self._processes or {}).values())
+
+    @staticmethod
+    def _next(known: _Process | None, new: Snapshot, began: float) -> _Process:
+        if not new.gauges:  # it has ended, or is lost
+            return _Process(new)
+        if known is None:
+            return _Process(new, _rates(new, new.taken_at - began))
+        if known.snapshot.taken_at == new.taken_at:
+            return known
+        return _Process(new, _rates(new.since(known.snapshot), new.taken_at - known.snapshot.taken_at))
 
 
 def _rates(change: Snapshot, seconds: float) -> Mapping[str, float]:
@@ -82,7 +93,6 @@ def _rates(change: Snapshot, seconds: float) -> Mapping[str, float]:
     finished = change.counted_by(queues.FINISHED, "outcome")
     counted = {
         "items": change.counted(flushes.DELIVERED),
-        "flushes": change.counted(flushes.FLUSHES),
         "round_trips": change.counted(flushes.ROUND_TRIPS),
         "unbatched": change.counted(flushes.UNBATCHED),
         "enqueued": change.counted(queues.ENQUEUED),
@@ -91,13 +101,3 @@ def _rates(change: Snapshot, seconds: float) -> Mapping[str, float]:
         "database_round_trips": change.counted(databases.ROUND_TRIPS),
     }
     return {name: value / seconds for name, value in counted.items()}
-
-
-def _sum(total: Snapshot, change: Snapshot) -> Snapshot:
-    counters, distributions = dict(total.counters), dict(total.distributions)
-    for series, value in change.counters.items():
-        counters[series] = counters.get(series, 0.0) + value
-    for series, seen in change.distributions.items():
-        if seen.counts:
-            distributions[series] = distributions.get(series, Distribution()) + seen
-    return Snapshot(total.taken_at, counters, {}, distributions)

@@ -20,7 +20,7 @@ except ImportError as missing:
 
 MOST_ROWS = 50
 """Of a table; how many more there are stands below it."""
-HEAD_PANELS = ("status", "notice", "tiles")
+HEAD_PANELS = ("status", "notice", "alerts", "tiles")
 BODY_PANELS = (
     "throughput",
     "round_trips",

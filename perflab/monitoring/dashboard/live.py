@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from perflab.errors import PerflabError
-from perflab.monitoring.dashboard.counts import Counts
-from perflab.monitoring.dashboard.reading import Reading, Source
+from perflab.monitoring.alerts.evaluation import Alert
+from perflab.monitoring.dashboard.counts import Rates, Totals
 from perflab.monitoring.dashboard.rings import Point, Rings, Span
 from perflab.monitoring.instruments import databases, flushes, ticks
 from perflab.monitoring.overview import Overview
 from perflab.monitoring.snapshot import Snapshot
+from perflab.monitoring.source import Labelled, Source
 from perflab.monitoring.table_state import JOBS, OLDEST, OVERDUE, PAUSED, STATES, WATCHES, WORKERS
 
 QUANTILE_SECONDS = 10.0
@@ -21,6 +22,8 @@ QUANTILE_SECONDS = 10.0
 WINDOW_SECONDS = 60.0
 """Of the distributions and shares that are shown as they are now."""
 NAN = float("nan")
+THIS_PROCESS = "this process"
+"""Who counts without publishing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,10 @@ class View:
     """When it was made."""
     error: str | None
     """Why it could not be read now."""
-    reading: Reading | None
-    """The last one; None: there was none yet."""
+    read_at: float | None
+    """When it was read; None: never yet."""
+    tables: Snapshot | None
+    """How queues, workers and watches are; None where no database was looked at."""
     window: Snapshot
     """What was counted in the last minute."""
     overview: Overview
@@ -72,6 +77,8 @@ class View:
     processes: Sequence[ProcessLine]
     """Those that live."""
     queues: Sequence[QueueLine]
+    alerts: Sequence[Alert] | None
+    """Those that are pending or firing; None where nobody watches."""
 
     @property
     def now(self) -> Point | None:
@@ -81,68 +88,89 @@ class View:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is to be seen: no process publishes, no queue has a job or a worker, and no watch is set."""
-        tables = self.reading.tables if self.reading else None
-        return not self.processes and not self.queues and not (tables and sum(tables.gauged(WATCHES)))
+        return not self.processes and not self.queues and not (self.tables and sum(self.tables.gauged(WATCHES)))
 
 
 class Live:
     """Reads a source now and then, and remembers a bounded number of points. Safe to share between threads.
 
     Args:
-        source: of the figures.
+        source: `of_database(db)` for all processes that publish there and its tables, or `of_process(registry)`.
+        label: of what the figures are, without a password.
+        alerts: those that are pending or firing now, such as `lambda: watch.alerts`; None: none are shown.
         clock: seconds since 1970.
     """
 
-    def __init__(self, source: Source, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        source: Source,
+        label: str,
+        *,
+        alerts: Callable[[], Sequence[Alert]] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._source = source
+        self._label = label
+        self._alerts = alerts
         self._clock = clock
         self._lock = threading.Lock()
-        self._counts, self._rings = Counts(), Rings()
-        self._reading: Reading | None = None
+        self._totals, self._rates, self._rings = Totals(), Rates(), Rings()
+        self._read_at: float | None = None
+        self._tables: Snapshot | None = None
+        self._processes: Mapping[str, Snapshot] = {}
         self._error: str | None = None
 
     def look(self) -> None:
         """Read once. A failure is shown by the next view, beside the figures of before."""
         try:
-            reading, error = self._source.read(), None
-        except PerflabError as failure:
-            reading, error = None, str(failure)
+            found = list(self._source())
+        except PerflabError as error:
+            with self._lock:
+                self._error = str(error)
+            return
         with self._lock:
-            self._error = error
-            if reading is None:
-                return
-            if self._reading is not None and reading.taken_at < self._reading.taken_at:  # the clock was set back
-                self._counts = Counts()
-            self._reading = reading
-            self._counts.add(reading)
-            self._rings.add(self._point(reading))
+            now = self._clock()
+            if self._read_at is not None and now < self._read_at:  # the clock was set back
+                self._totals, self._rates = Totals(), Rates()
+            self._error, self._read_at = None, now
+            self._tables = next((one.snapshot for one in found if _is_of_tables(one)), None)
+            self._processes = {
+                one.labels.get("process", THIS_PROCESS): one.snapshot for one in found if not _is_of_tables(one)
+            }
+            self._totals.add(found, now)
+            self._rates.add(self._processes, now)
+            self._rings.add(self._point(now))
 
     def view(self, span: Span) -> View:
         """What is to be shown now."""
         with self._lock:
-            reading = self._reading
-            window = self._counts.window(WINDOW_SECONDS) if reading else Snapshot(0.0, {}, {}, {})
+            window = self._totals.window(WINDOW_SECONDS)
             return View(
-                label=self._source.label,
+                label=self._label,
                 moment=self._clock(),
                 error=self._error,
-                reading=reading,
+                read_at=self._read_at,
+                tables=self._tables,
                 window=window,
                 overview=Overview.of(window),
                 points=self._rings.points(span),
                 span=span,
-                processes=self._processes(reading) if reading else (),
-                queues=_queues(reading.tables) if reading and reading.tables else (),
+                processes=[
+                    _process(name, snapshot, self._rates.of(name))
+                    for name, snapshot in self._processes.items()
+                    if snapshot.gauges  # it lives
+                ],
+                queues=_queues(self._tables) if self._tables else (),
+                alerts=None if self._alerts is None else self._alerts(),
             )
 
-    def _point(self, reading: Reading) -> Point:
-        lately = self._counts.window(QUANTILE_SECONDS)
+    def _point(self, now: float) -> Point:
+        lately = self._totals.window(QUANTILE_SECONDS)
         durations, waits = lately.distributed(flushes.DURATION), lately.distributed(flushes.WAIT)
         lags = lately.distributed(ticks.LAG)
-        jobs = {state: sum(reading.tables.gauged(JOBS, state=state)) if reading.tables else 0.0 for state in STATES}
-        rate = self._counts.rate
+        rate = self._rates.total
         return Point(
-            moment=reading.taken_at,
+            moment=now,
             items=rate("items"),
             enqueued=rate("enqueued"),
             done=rate("done"),
@@ -153,28 +181,26 @@ class Live:
             flush_p99=durations.quantile(0.99) if durations.counts else NAN,
             wait_p99=waits.quantile(0.99) if waits.counts else NAN,
             tick_lag=lags.quantile(0.99) if lags.counts else NAN,
-            **jobs,
+            **{state: sum(self._tables.gauged(JOBS, state=state)) if self._tables else 0.0 for state in STATES},
         )
 
-    def _processes(self, reading: Reading) -> list[ProcessLine]:
-        lines = []
-        for one in reading.processes:
-            if not one.snapshot.gauges:  # it has ended
-                continue
-            rates, snapshot = self._counts.rates_of(one.process), one.snapshot
-            lines.append(
-                ProcessLine(
-                    name=one.process,
-                    items=rates.get("items", 0.0),
-                    done=rates.get("done", 0.0),
-                    round_trips=rates.get("database_round_trips", 0.0),
-                    in_use=sum(snapshot.gauged(databases.POOL_IN_USE)),
-                    limit=sum(snapshot.gauged(databases.POOL_SIZE)),
-                    waiting=sum(snapshot.gauged(databases.POOL_WAITING)),
-                    last_tick=max(snapshot.gauged(ticks.LAST), default=None),
-                )
-            )
-        return lines
+
+def _is_of_tables(one: Labelled) -> bool:
+    """A process has counters, and a look at tables none."""
+    return "process" not in one.labels and not one.snapshot.counters
+
+
+def _process(name: str, snapshot: Snapshot, rates: Mapping[str, float]) -> ProcessLine:
+    return ProcessLine(
+        name=name,
+        items=rates.get("items", 0.0),
+        done=rates.get("done", 0.0),
+        round_trips=rates.get("database_round_trips", 0.0),
+        in_use=sum(snapshot.gauged(databases.POOL_IN_USE)),
+        limit=sum(snapshot.gauged(databases.POOL_SIZE)),
+        waiting=sum(snapshot.gauged(databases.POOL_WAITING)),
+        last_tick=max(snapshot.gauged(ticks.LAST), default=None),
+    )
 
 
 def _queues(tables: Snapshot) -> list[QueueLine]:

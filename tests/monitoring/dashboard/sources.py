@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from perflab.errors import DatabaseUnusable
 from perflab.events import TickCompleted
+from perflab.monitoring.alerts.evaluation import Alert
 from perflab.monitoring.dashboard.live import Live
-from perflab.monitoring.dashboard.reading import Reading
 from perflab.monitoring.instruments.databases import POOL_IN_USE, POOL_SIZE, POOL_WAITING
 from perflab.monitoring.instruments.flushes import FlushInstrument
 from perflab.monitoring.instruments.ticks import TickInstrument
-from perflab.monitoring.publishing import PublishedSnapshot
 from perflab.monitoring.snapshot import Snapshot, SnapshotBuilder
+from perflab.monitoring.source import Labelled
 from perflab.monitoring.table_state import JOBS, OLDEST, OVERDUE, PAUSED, STATES, WATCHES, WORKERS
 from tests.monitoring.flushes import FLUSH
 
@@ -35,7 +36,7 @@ class Process:
     def tick(self, now: float) -> None:
         self._ticks.add(TickCompleted(3, 3, 0, 0, 1, 0.002, lag_seconds=0.4), now)
 
-    def published(self, now: float) -> PublishedSnapshot:
+    def published(self, now: float) -> Labelled:
         builder = SnapshotBuilder()
         self._flushes.collect(builder, "sqlite")
         self._ticks.collect(builder, "sqlite")
@@ -43,7 +44,7 @@ class Process:
             for gauge, value in ((POOL_SIZE, 5), (POOL_IN_USE, 2), (POOL_WAITING, 0)):
                 builder.gauge(gauge, value, "sqlite")
         snapshot = builder.build(now)
-        return PublishedSnapshot(self.name, snapshot if self.is_alive else Snapshot(now, snapshot.counters, {}, {}))
+        return Labelled(snapshot if self.is_alive else replace(snapshot, gauges={}), {"process": self.name})
 
 
 def tables(now: float, ready: dict[str, int], *, paused: Sequence[str] = (), watches: int = 0) -> Snapshot:
@@ -71,15 +72,16 @@ class Scripted:
         self.paused: list[str] = []
         self.watches = 0
         self.error: str | None = None
+        self.alerts: Sequence[Alert] = ()
 
-    def read(self) -> Reading:
+    def __call__(self) -> list[Labelled]:
         if self.error is not None:
             raise DatabaseUnusable(self.error)
-        published = [process.published(self.now) for process in self.processes]
-        return Reading(self.now, published, tables(self.now, self.ready, paused=self.paused, watches=self.watches))
+        found = tables(self.now, self.ready, paused=self.paused, watches=self.watches)
+        return [Labelled(found, {}), *(process.published(self.now) for process in self.processes)]
 
     def live(self) -> Live:
-        return Live(self, clock=lambda: self.now)
+        return Live(self, self.label, alerts=lambda: self.alerts, clock=lambda: self.now)
 
 
 def busy(seconds: int = 20) -> tuple[Scripted, Live]:

@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from perflab.events import Cause
+from perflab.monitoring.alerts.evaluation import Alert, AlertState
+from perflab.monitoring.alerts.rule import AlertRule, Severity
 from perflab.monitoring.dashboard.bars import batch_sizes, causes
 from perflab.monitoring.dashboard.charts import chart, nice_top
 from perflab.monitoring.dashboard.drawing import BODY_PANELS, HEAD_PANELS, MOST_ROWS, draw_page, draw_panels
@@ -92,6 +94,17 @@ def test_a_failure_is_the_first_thing_to_be_seen() -> None:
     said = text_of(draw_page(live.view(NOW)))
     assert said.index("The figures cannot be read now. the server is gone") < said.index("Items per second")
     assert "known at 00:00:20 UTC" in said
+
+
+def test_alerts_stand_above_with_what_to_do() -> None:
+    source, live = busy()
+    rule = AlertRule("queue_old", "queue_age_seconds", above=300.0, severity=Severity.CRITICAL, summary="Add workers.")
+    source.alerts = [Alert(rule, (("queue", HOSTILE),), AlertState.FIRING, 412.0, source.now - 90.0, source.now)]
+    page = draw_page(live.view(NOW))
+    assert "img" not in tags(page)
+    said = text_of(draw_panels(live.view(NOW))["alerts"])
+    assert said.startswith("queue old critical, firing for 1.5 min queue age seconds, queue &lt;img")
+    assert said.endswith("412 s, to stay below 300. Add workers.")
 
 
 def test_long_lists_end_and_say_so() -> None:

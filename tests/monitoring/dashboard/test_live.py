@@ -6,8 +6,14 @@ import math
 
 import pytest
 
-from perflab.monitoring.dashboard.live import QueueLine
+from perflab.database.database import Database
+from perflab.monitoring.dashboard.live import Live, QueueLine
 from perflab.monitoring.dashboard.rings import SPANS
+from perflab.monitoring.monitored import monitored
+from perflab.monitoring.registry import MetricsRegistry
+from perflab.monitoring.source import of_database, of_process
+from perflab.queue.job import NewJob
+from perflab.queue.queue import PriorityQueue
 from tests.monitoring.dashboard.sources import START, Process, Scripted, busy
 from tests.monitoring.flushes import FLUSH
 
@@ -114,8 +120,8 @@ def test_a_failure_is_told_beside_what_was_known() -> None:
     view = live.view(NOW)
     assert view.error == "the disk is gone"
     assert view.queues, "what was known stays"
-    assert view.reading is not None
-    assert view.moment - view.reading.taken_at == 3.0
+    assert view.read_at == source.now - 3.0
+    assert view.moment == source.now
     source.error = None
     live.look()
     assert live.view(NOW).error is None
@@ -153,8 +159,33 @@ def test_ten_hours_leave_a_bounded_amount() -> None:
     for span in SPANS:
         assert len(live.view(span).points) <= span.points
     assert len(live.view(NOW).points) == NOW.points
-    assert len(live._counts._totals) <= 62, "one for each second of the last minute"
-    assert len(live._counts._processes) == 1
+    assert len(live._totals._totals) <= 62, "one for each second of the last minute"
+    assert len(live._processes) == 1
+
+
+def test_what_this_process_counts_needs_no_table(database: Database) -> None:
+    registry = MetricsRegistry()
+    with registry.observing(database):
+        live = Live(of_process(registry), "here")
+        live.look()
+        database.events.emit(FLUSH)
+        live.look()
+    view = live.view(NOW)
+    assert [process.name for process in view.processes] == ["this process"]
+    assert view.overview.items == FLUSH.delivered
+    assert (view.tables, view.queues, view.alerts) == (None, (), None)
+
+
+def test_a_database_is_read_with_its_queues_and_processes(database: Database) -> None:
+    live = Live(of_database(database), "there")
+    live.look()
+    assert live.view(NOW).is_empty
+    with monitored(database, interval=600.0):
+        PriorityQueue(database, "mail").bulk_enqueue(NewJob(number) for number in range(7))
+        live.look()
+    view = live.view(NOW)
+    assert [(queue.name, queue.ready) for queue in view.queues] == [("mail", 7)]
+    assert len(view.processes) == 1
 
 
 def test_processes_that_come_and_go_leave_nothing() -> None:
@@ -164,5 +195,5 @@ def test_processes_that_come_and_go_leave_nothing() -> None:
         source.processes[0].flush()
         source.now += 1.0
         live.look()
-    assert set(live._counts._processes) == {"short lived 99"}
+    assert set(live._processes) == {"short lived 99"}
     assert live.view(NOW).overview.flushes == 60

@@ -13,8 +13,10 @@ import pytest
 
 from perflab.errors import InvalidInput
 from perflab.monitoring.dashboard.drawing import BODY_PANELS, HEAD_PANELS
+from perflab.monitoring.dashboard.live import Live
 from perflab.monitoring.dashboard.server import COOKIE, DashboardServer, is_loopback
-from tests.monitoring.dashboard.sources import busy
+from perflab.monitoring.source import Labelled
+from tests.monitoring.dashboard.sources import Scripted, busy
 
 TOKEN = "not-to-be-guessed"
 PATIENCE_SECONDS = 60.0
@@ -176,17 +178,16 @@ def test_closing_ends_event_streams_and_may_be_repeated() -> None:
 
 
 def test_a_look_that_fails_is_not_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    source, live = busy(1)
-    read = source.read
+    source = Scripted()
     failed: list[bool] = []
 
-    def fail_once() -> object:
+    def fail_once() -> list[Labelled]:
         if not failed:
             failed.append(True)
             raise ZeroDivisionError
-        return read()
+        return source()
 
-    source.read = fail_once  # type: ignore[method-assign,assignment]  # a mistake of ours
+    live = Live(fail_once, "a mistake of ours")
     with DashboardServer(live, port=0, interval=0.1) as server, asking(server, "/events") as answer:
         for _ in range(6):
             assert answer.readline()
