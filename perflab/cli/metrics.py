@@ -9,6 +9,8 @@ import typer
 
 from perflab.cli.database_url import UrlOption, existing_database_url
 from perflab.cli.examples import examples
+from perflab.cli.metrics_grafana import EXAMPLES as GRAFANA_EXAMPLES
+from perflab.cli.metrics_grafana import grafana
 from perflab.cli.metrics_history import HISTORY_EXAMPLES, RECORD_EXAMPLES, history, record
 from perflab.errors import InvalidInput
 
@@ -111,3 +113,4 @@ def parse_address(text: str) -> tuple[str, int]:
 
 metrics.command(epilog=RECORD_EXAMPLES)(record)
 metrics.command(epilog=HISTORY_EXAMPLES)(history)
+metrics.command(epilog=GRAFANA_EXAMPLES)(grafana)

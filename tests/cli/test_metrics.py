@@ -66,3 +66,14 @@ def test_a_database_without_tables_is_refused_at_once(tmp_path: Path, capsys: py
         output, errors = capsys.readouterr()
         assert not output
         assert "create_schema" in errors
+
+
+def test_files_for_grafana_are_written_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = tmp_path / "rules.toml"
+    rules.write_text("[many]\nsignal = 'flushes'\nabove = 1")
+    assert main(["metrics", "grafana", str(tmp_path / "new"), "--rules", str(rules)]) == 0
+    paths = capsys.readouterr().out.split()
+    assert all(Path(path).is_file() for path in paths)
+    assert "PerflabMany" in (tmp_path / "new" / "perflab.rules.yml").read_text()
+    assert main(["metrics", "grafana", str(tmp_path / "new")]) == 2
+    assert "is there already" in capsys.readouterr().err
