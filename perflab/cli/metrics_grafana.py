@@ -19,7 +19,7 @@ def grafana(
         Path | None, typer.Option(metavar="FILE", help="Rules in TOML; else the default ones.", show_default=False)
     ] = None,
 ) -> None:
-    """Write a dashboard for Grafana with its provisioning, a scrape configuration for Prometheus, and alerting rules."""
+    """Write a dashboard for Grafana, its provisioning, a scrape configuration for Prometheus, and alerting rules."""
     from perflab.monitoring.alerts.rule_files import default_rules, read_rules
     from perflab.monitoring.grafana.files import write_files
 
