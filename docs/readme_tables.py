@@ -45,7 +45,7 @@ def bench_table(bench: Mapping[str, Any]) -> str:
     header = ["ours ÷ fastest by hand, 95 % interval"]
     header += [word for engine in ENGINES.values() for word in (engine, "limit")]
     made = measured(
-        bench["measured_on"],
+        bench["measured_at"][:10],
         bench["environment"],
         bench["engines"],
         "perflab bench enqueue claim done watches states load --engine both",

@@ -13,6 +13,8 @@ import typer
 from perflab.cli.alerts import EXAMPLES as ALERTS_EXAMPLES
 from perflab.cli.alerts import alerts
 from perflab.cli.bench import bench
+from perflab.cli.compare import EXAMPLES as COMPARE_EXAMPLES
+from perflab.cli.compare import GateCommand, compare
 from perflab.cli.dashboard import EXAMPLES as DASHBOARD_EXAMPLES
 from perflab.cli.dashboard import dashboard
 from perflab.cli.db import db
@@ -63,6 +65,7 @@ app.command()(sweep)
 app.command(epilog=TUNE_EXAMPLES)(tune)
 app.command()(report)
 app.command()(bench)
+app.command(cls=GateCommand, epilog=COMPARE_EXAMPLES)(compare)
 app.command(epilog=SELFTEST_EXAMPLES)(selftest)
 app.command(epilog=LOAD_EXAMPLES)(load)
 app.command(epilog=PEERS_EXAMPLES)(peers)

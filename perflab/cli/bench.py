@@ -54,6 +54,7 @@ def bench(  # noqa: PLR0917  # options of a command are given by name
     check_bench_names(names or [])
     url = server_url(url, engine)
     looks = looks_between(blocks, most_blocks)
+    measured_at = datetime.now(UTC)
     environment = read_environment(Path(tempfile.gettempdir()))
     with open_engines(sqlite=engine != "postgresql", postgresql=engine != "sqlite", url=url) as engines:
         comparisons = make_comparisons(names or [], engines)
@@ -64,7 +65,7 @@ def bench(  # noqa: PLR0917  # options of a command are given by name
                 looks,
                 engines=[opened.title for opened in engines],
                 environment=environment,
-                measured_on=datetime.now(UTC).date(),
+                measured_at=measured_at,
                 seed=seed,
                 budget_seconds=budget_seconds,
                 visited=bar.update,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ class BenchRun:
         results: One for each comparison.
         engines: Each with its version and its durability, for the reader.
         environment: Of the machine and the interpreter.
-        measured_on: The day.
+        measured_at: When it began, aware.
         blocks: How many there were.
         seed: Of their orders.
         noise: How quiet the machine was.
@@ -36,7 +36,7 @@ class BenchRun:
     results: Sequence[ComparisonResult]
     engines: Sequence[str]
     environment: Environment
-    measured_on: date
+    measured_at: datetime
     blocks: int
     seed: int
     noise: Noise
@@ -135,9 +135,9 @@ def _samples(results: Sequence[ComparisonResult]) -> pd.DataFrame:
 
 def _summary(run: BenchRun) -> dict[str, Any]:
     return {
-        "measured_on": run.measured_on.isoformat(),
         "blocks": run.blocks,
         "seed": run.seed,
+        "measured_at": run.measured_at.isoformat(),
         "engines": list(run.engines),
         "environment": dict(run.environment),
         "noise": asdict(run.noise),

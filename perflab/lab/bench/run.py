@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import date
+from datetime import datetime
 
 from perflab.errors import InvalidInput, MissingExtra
 from perflab.lab.bench.arms import BenchEngine, bulk_comparison
@@ -111,7 +111,7 @@ def run_bench(
     *,
     engines: Sequence[str],
     environment: Environment,
-    measured_on: date,
+    measured_at: datetime,
     seed: int,
     budget_seconds: float,
     visited: Callable[[], object] = lambda: None,
@@ -123,7 +123,7 @@ def run_bench(
         looks: When to look; a single one fixes the number of blocks.
         engines: Their titles.
         environment: Of the machine.
-        measured_on: Today.
+        measured_at: When it begins, aware.
         seed: Of the orders.
         budget_seconds: No more blocks than fit into this.
         visited: Called after each visit.
@@ -140,4 +140,4 @@ def run_bench(
     )
     stop = found.stop if len(looks.blocks) > 1 else None
     noise = summarise_noise(readings)
-    return BenchRun(found.results, engines, environment, measured_on, found.blocks, seed, noise, stop)
+    return BenchRun(found.results, engines, environment, measured_at, found.blocks, seed, noise, stop)
