@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from perflab.cli.database_url import ServerUrl, server_url
 from perflab.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from perflab.lab.statistics.looks import Looks
+    from perflab.lab.sweep.plan import SweepPlan
+    from perflab.lab.sweep.run import SweepReport
+    from perflab.lab.sweep.store import ResultsStore
+
+AddedLatency: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="MS", help="Round trip that a proxy adds on the way to PostgreSQL; 0 adds only the proxy."),
+]
+MostBlocks: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Go on, up to so many blocks, until each throughput is known to --precision-percent.",
+        show_default=False,
+    ),
+]
+Axes: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE,…",
+        help="Any other parameter of the plan, such as closed_loop_clients=8; may be repeated.",
+        show_default=False,
+    ),
+]
+
 
 def sweep(  # noqa: PLR0917  # options of a command are given by name
     engine: Annotated[Literal["sqlite", "postgresql"], typer.Option(help="What to measure.")] = "sqlite",
     url: ServerUrl = None,
-    added_latency_ms: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MS", help="Round trip that a proxy adds on the way to PostgreSQL; 0 adds only the proxy."
-        ),
-    ] = None,
+    added_latency_ms: AddedLatency = None,
     profile: Annotated[Literal["smoke", "quick", "full"], typer.Option(help="How much to measure.")] = "quick",
     batch_sizes: Annotated[
         str | None, typer.Option(metavar="N,N,…", help="Batch sizes instead of those of the profile.")
@@ -28,6 +51,12 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
         str | None, typer.Option(metavar="MS,MS,…", help="Flush intervals instead of those of the profile.")
     ] = None,
     blocks: Annotated[int | None, typer.Option(help="Blocks instead of those of the profile.")] = None,
+    most_blocks: MostBlocks = None,
+    precision_percent: Annotated[float, typer.Option(metavar="P", help="Of each throughput against the others.")] = 5.0,
+    budget_seconds: Annotated[
+        float, typer.Option(metavar="S", help="With --most-blocks: no more blocks than fit into this.")
+    ] = 3_600.0,
+    axes: Axes = None,
     latency_target_ms: Annotated[float, typer.Option(help="Largest p99 of the recommended setting.")] = 20.0,
     durability: Annotated[Literal["normal", "full"], typer.Option(help="Of the database.")] = "normal",
     seed: Annotated[int, typer.Option(help="Of the orders and of the stretches of the trace.")] = 20130705,
@@ -37,13 +66,16 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
 ) -> None:
     """Measure batch sizes and flush intervals over real traffic, and recommend a setting.
 
+    With --most-blocks it looks three times at most at what is known, and ends when that is enough.
     Ctrl-C stops it; the same command goes on where it stopped. Exits with 1 when no setting meets the latency target.
     """
     from dataclasses import replace
 
+    from perflab.lab.provenance import noise_of
+    from perflab.lab.statistics.looks import Looks
+    from perflab.lab.sweep.axes import with_axes
     from perflab.lab.sweep.findings import Findings
     from perflab.lab.sweep.profiles import standard_plan
-    from perflab.lab.sweep.run import run_sweep
     from perflab.lab.sweep.store import ResultsStore
 
     if not latency_target_ms > 0:
@@ -51,18 +83,46 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
     url = server_url(url, engine)
     plan = standard_plan(profile, engine=engine, url=url, seed=seed, durability=durability)
     plan = replace(plan, **chosen(batch_sizes, flush_intervals_ms, added_latency_ms, blocks))
+    plan = with_axes(plan, axes or [])
+    looks = None if most_blocks is None else Looks.spread(plan.blocks, most_blocks)
     if store.parent == Path("reports"):
         store.parent.mkdir(exist_ok=True)
     with ResultsStore(store) as results:
-        report = run_sweep(plan, results, url=url)
+        plan, report = measured(plan, results, looks, precision_percent / 100, budget_seconds, url=url)
         findings = Findings(plan, results)
         typer.echo(f"{report.measured} visits measured, {report.reused} found in {store}, in {report.seconds:.0f} s")
+        if not (noise := noise_of(findings)).quiet:
+            typer.echo(noise.describe())
         recommendation = findings.recommend(latency_target_ms / 1_000)
         if len(plan.closed_loop_batch_sizes) > 2:
             typer.echo(findings.cost_model.describe())
     typer.echo(recommendation.describe())
     if not hasattr(recommendation, "batch_size"):
         raise typer.Exit(1)
+
+
+def measured(
+    plan: SweepPlan,
+    store: ResultsStore,
+    looks: Looks | None,
+    precision: float,
+    budget_seconds: float,
+    *,
+    url: str | None,
+) -> tuple[SweepPlan, SweepReport]:
+    """Measure the blocks of a plan, or as many as it takes; the plan that comes back has them."""
+    from functools import partial
+
+    from perflab.lab.sweep.precision import run_until_precise
+    from perflab.lab.sweep.run import run_sweep
+
+    if looks is None:
+        return plan, run_sweep(plan, store, url=url)
+    found = run_until_precise(
+        plan, store, looks, precision=precision, budget_seconds=budget_seconds, run=partial(run_sweep, url=url)
+    )
+    typer.echo(found.describe())
+    return found.plan, found.report
 
 
 def chosen(

@@ -8,6 +8,7 @@ from typing import Protocol
 import pandas as pd
 
 from perflab.lab.markdown_table import markdown_table
+from perflab.lab.noise import Noise, NoiseReading, summarise_noise
 from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.findings import Findings
 from perflab.lab.sweep.latency_findings import LatencyFindings
@@ -29,7 +30,22 @@ def environment_table(findings: Measured) -> str:
     """When the visits were measured, and the environment of the last run that measured any."""
     measured = pd.to_datetime(findings.visits["measured_at"], utc=True)
     span = {"measured from": measured.min().strftime(_WHEN), "measured until": measured.max().strftime(_WHEN)}
-    return _table({**span, **findings.environment})
+    noise = {"noise": noise_of(findings).describe()} if "calibration_seconds" in findings.visits else {}
+    return _table({**span, **noise, **findings.environment})
+
+
+def noise_of(findings: Measured) -> Noise:
+    """How quiet the machine was while the visits of a sweep were measured.
+
+    Raises:
+        InvalidInput: There is no visit.
+    """
+    visits, cores = findings.visits, findings.environment.get("cores")
+    readings = [
+        NoiseReading(float(seconds), None if pd.isna(load) else float(load))
+        for seconds, load in zip(visits["calibration_seconds"], visits["load_average"], strict=True)
+    ]
+    return summarise_noise(readings, cores=cores if isinstance(cores, int) else None)
 
 
 def plan_table(findings: Findings | LatencyFindings) -> str:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,7 @@ from perflab.cli.sweep import parse_numbers, parse_sizes
 from perflab.database.embedded import EmbeddedServer
 from perflab.errors import InvalidInput
 from perflab.lab.sweep.profiles import standard_plan
+from perflab.lab.sweep.run import run_sweep
 from perflab.lab.sweep.store import ResultsStore
 
 
@@ -61,6 +63,46 @@ def test_ctrl_c_leaves_a_store_from_which_the_same_command_goes_on(tmp_path: Pat
     assert re.search(r"Send at \d+ items?", resumed.stdout)
 
 
+def test_a_killed_sweep_leaves_whole_visits_and_none_is_measured_twice(tmp_path: Path) -> None:
+    store = tmp_path / "results.duckdb"
+    command = [sys.executable, "-c", "import sys; from perflab.cli import main; sys.exit(main())"]
+    arguments = ["sweep", "--profile", "smoke", "--store", str(store), "--set", "replay_batch_sizes="]
+    sweep = subprocess.Popen([*command, *arguments, "--blocks", "200"], stderr=subprocess.PIPE, text=True)
+    sizes: set[int] = set()
+    deadline = time.monotonic() + 120
+    while sweep.poll() is None and len(sizes) < 6 and time.monotonic() < deadline:
+        sizes.add(sum(file.stat().st_size for file in tmp_path.glob("results.duckdb*")))
+        time.sleep(0.02)
+    sweep.kill()
+    sweep.communicate(timeout=60)
+    assert sweep.returncode == -signal.SIGKILL
+
+    plan = replace(standard_plan("smoke"), replay_batch_sizes=(), blocks=200)
+    with ResultsStore(store) as results:
+        kept = results.visits(plan)
+        flushes = results.flushes(plan).groupby("visit_key")["items"].sum()
+        assert results.runs()["ended_at"].isna().all()
+    assert 0 < len(kept) < 200 * len(plan.cells)
+    assert kept["visit_key"].is_unique
+    assert (kept.set_index("visit_key")["items"].sort_index() == flushes.sort_index()).all()
+
+    more = replace(plan, blocks=-(-len(kept) // len(plan.cells)))
+    with ResultsStore(store) as results:
+        report = run_sweep(more, results, progress=False)
+        assert (report.reused, report.measured) == (len(kept), more.blocks * len(plan.cells) - len(kept))
+        again = results.visits(more).set_index("visit_key")
+        assert (again.loc[kept["visit_key"], "seconds"] == kept.set_index("visit_key")["seconds"]).all()
+
+
+def test_blocks_are_added_until_each_throughput_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "results.duckdb"
+    arguments = ["sweep", "--profile", "smoke", "--latency-target-ms", "60000", "--store", str(store)]
+    assert main([*arguments, "--blocks", "2", "--most-blocks", "3", "--precision-percent", "0.0001"]) == 0
+    assert "3 blocks, the last look: every throughput is known to" in capsys.readouterr().out
+    with ResultsStore(store) as results:
+        assert len(results.visits(replace(standard_plan("smoke"), blocks=3))) == 3 * len(standard_plan("smoke").cells)
+
+
 def test_sigterm_leaves_nothing_on_the_server(tmp_path: Path, postgres_server: EmbeddedServer) -> None:
     sweep = subprocess.Popen(
         [
@@ -103,6 +145,9 @@ def test_sigterm_leaves_nothing_on_the_server(tmp_path: Path, postgres_server: E
         (["--flush-intervals-ms", "-1"], "a flush interval is -0.001"),
         (["--flush-intervals-ms", "nan"], "a flush interval is nan"),
         (["--blocks", "0"], "blocks is 0"),
+        (["--set", "batch_sizes=1"], "a sweep has no axis 'batch_sizes': did you mean"),
+        (["--set", "closed_loop_clients=few"], "closed_loop_clients is 'few': give a whole number"),
+        (["--blocks", "6", "--most-blocks", "5"], "got 3 from 6 to 5 blocks"),
         (["--latency-target-ms", "0"], "--latency-target-ms is 0.0: it must be greater than 0"),
     ],
 )

@@ -13,6 +13,8 @@ from perflab.lab.statistics.inputs import FloatArray, finite_samples, positive_s
 BATCH = 5
 FEWEST_BATCHES = 10
 WINDOW = 20
+GIVE_UP_AT = 300
+"""Samples in which pyperf looks for two windows that look alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,28 @@ def mser5(samples: npt.ArrayLike) -> WarmUp:
     return WarmUp(cut * BATCH, f"Steady after {cut * BATCH} of {series.size} samples.")
 
 
+def confirmed_by_windows(seconds: npt.ArrayLike, warm_up: WarmUp) -> bool | None:
+    """Whether a second rule finds a steady state, too, in what `mser5` left: two windows that look alike.
+
+    The rules fail in different ways: one takes a slow drift for steady where its means scatter, the other a series that
+    scatters much for unsteady. Where they agree there is little doubt.
+
+    Args:
+        seconds: In order of time.
+        warm_up: What `mser5` found in them.
+
+    Returns:
+        None where there is nothing to confirm, or fewer than 40 samples are left.
+
+    Raises:
+        InvalidInput: A time is not finite and above zero.
+    """
+    series = positive_samples(seconds, "The times of a window comparison")
+    if warm_up.drop is None or series.size - warm_up.drop < 2 * WINDOW:
+        return None
+    return first_alike_windows(series, start=warm_up.drop, limit=warm_up.drop + GIVE_UP_AT) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class WindowComparison:
     """Whether two neighbouring windows look alike, and in what they differ."""
@@ -102,7 +126,7 @@ def compare_windows(seconds: npt.ArrayLike, start: int) -> WindowComparison:
     return WindowComparison(tuple(name for name, differs in findings.items() if differs))
 
 
-def first_alike_windows(seconds: npt.ArrayLike, *, start: int = 0, limit: int = 300) -> int | None:
+def first_alike_windows(seconds: npt.ArrayLike, *, start: int = 0, limit: int = GIVE_UP_AT) -> int | None:
     """The first position from `start` on where two windows of 20 look alike; None when there is none before `limit`.
 
     Raises:

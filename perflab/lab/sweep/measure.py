@@ -16,7 +16,7 @@ import numpy.typing as npt
 from perflab.batching.batcher import RequestBatcher
 from perflab.events import Event, FlushCompleted
 from perflab.lab.statistics.percentiles import percentile
-from perflab.lab.statistics.warmup import mser5
+from perflab.lab.statistics.warmup import WarmUp, confirmed_by_windows, mser5
 from perflab.lab.sweep.fresh import FreshDatabase
 from perflab.lab.sweep.plan import Cell, Mode
 from perflab.lab.sweep.sizings import sizing_named
@@ -93,6 +93,8 @@ class Measurement:
     added_round_trip: float | None
     """What the proxy of a cell with added latency was measured to add to a round trip, before this visit."""
     flushes: tuple[Flush, ...]
+    steady_confirmed: bool | None = None
+    """Whether a second rule found the steady state, too; None where there were too few flushes for both."""
 
 
 def measure(cell: Cell, part: Slice, watches: Sequence[str], target: Target) -> Measurement:
@@ -236,8 +238,8 @@ def _summary(
     added_round_trip: float | None,
 ) -> Measurement:
     seconds, latencies = run.seconds, run.latencies
-    warm_up = _warm_up(events)
-    cold = warm_up or 0
+    warm_up, confirmed = _warm_up(events)
+    cold = warm_up.drop or 0
     flushes = tuple(
         Flush(
             items=event.delivered,
@@ -271,7 +273,8 @@ def _summary(
         p50=None if rated is None else _percentile(rated, 0.50),
         p99=None if rated is None else _percentile(rated, 0.99),
         lag_p99=None if run.lags is None else float(np.quantile(run.lags, 0.99)),
-        steady=warm_up is not None,
+        steady=warm_up.steady,
+        steady_confirmed=confirmed,
         flushes=flushes,
         checksum=checksum,
         tick_seconds=tick_seconds,
@@ -279,11 +282,13 @@ def _summary(
     )
 
 
-def _warm_up(events: Sequence[FlushCompleted]) -> int | None:
-    """How many flushes came before the steady state; None if there was none, 0 where there are too few to tell."""
+def _warm_up(events: Sequence[FlushCompleted]) -> tuple[WarmUp, bool | None]:
+    """Which flushes came before the steady state, and whether a second rule agrees; none where there are too few."""
     if len(events) < ENOUGH_FLUSHES_FOR_WARM_UP:
-        return 0
-    return mser5([event.seconds / max(1, event.items) for event in events]).drop
+        return WarmUp(0, "too few flushes to tell"), None
+    seconds = [event.seconds / max(1, event.items) for event in events]
+    found = mser5(seconds)
+    return found, confirmed_by_windows(seconds, found)
 
 
 def _percentile(seconds: FloatArray, fraction: float) -> float | None:

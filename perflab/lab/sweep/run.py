@@ -17,6 +17,7 @@ import numpy as np
 from perflab.batching.interrupts import interrupts_deferred
 from perflab.errors import InvalidInput, WrongAnswer
 from perflab.lab.garbage import old_objects_set_aside
+from perflab.lab.noise import NoiseReading, read_noise
 from perflab.lab.statistics.percentiles import samples_needed
 from perflab.lab.sweep.environment import read_environment
 from perflab.lab.sweep.measure import Measurement, Slice, measure
@@ -66,6 +67,7 @@ def run_sweep(
     progress: TextIO | bool | None = True,
     clock: Callable[[], float] = time.perf_counter,
     measure_cell: MeasureCell = measure,
+    read: Callable[[], NoiseReading] = read_noise,
 ) -> SweepReport:
     """Measure every visit of a plan that the store does not have, in the order of the plan.
 
@@ -78,6 +80,7 @@ def run_sweep(
         progress: True draws a bar where a terminal is; False draws none; a stream draws there.
         clock: seconds, for costs and their estimates.
         measure_cell: measures one cell.
+        read: reads the noise of the machine, before each visit.
 
     Raises:
         InvalidInput: the trace is too short for a cell of the plan, or the server is another one.
@@ -102,17 +105,23 @@ def run_sweep(
         # the engine stands first, and what it says of the file system counts
         environment = {**engine, **read_environment(Path(tempfile.gettempdir())), **engine}
         run_id = store.begin_run(plan, environment)
+        measured = 0
         for visit in missing:
             began = clock()
+            if store.has(plan.visit_key(visit)):  # by another sweep of this process, which has the store open, too
+                bar.visited(visit, clock() - began)
+                continue
+            noise = read()
             # Ctrl-C is heard between visits. In one it might arrive in a callback of the garbage collector, where
             # Python prints a KeyboardInterrupt and goes on.
             with interrupts_deferred():
                 measurement = measure_cell(visit.cell, parts.of(visit), watches, target)
                 parts.check_same_answer(visit, measurement.checksum)
-                store.add(run_id, plan.visit_key(visit), visit, measurement)
+                store.add(run_id, plan.visit_key(visit), visit, measurement, noise)
+            measured += 1
             bar.visited(visit, clock() - began)
     store.end_run(run_id)
-    return SweepReport(len(missing), len(known), clock() - start)
+    return SweepReport(measured, len(known) + len(missing) - measured, clock() - start)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 
 from perflab.errors import StoreError
+from perflab.lab.noise import NoiseReading
 from perflab.lab.sweep.environment import Environment
 from perflab.lab.sweep.measure import Flush, Measurement
 from perflab.lab.sweep.plan import SweepPlan, Visit
 
-STORE_VERSION = 3
+STORE_VERSION = 4
 
 _SCHEMA = """
 CREATE TABLE perflab_store (version INTEGER NOT NULL);
@@ -59,6 +60,9 @@ CREATE TABLE visits (
     checksum BIGINT NOT NULL,
     tick_seconds DOUBLE NOT NULL,
     added_round_trip DOUBLE,
+    steady_confirmed BOOLEAN,
+    calibration_seconds DOUBLE NOT NULL,
+    load_average DOUBLE,
     measured_at TIMESTAMPTZ NOT NULL
 );
 CREATE TABLE flushes (
@@ -109,12 +113,12 @@ class ResultsStore:
             raise
 
     def _prepare(self) -> None:
-        tables = {name for (name,) in self._connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        tables = {name for (name,) in self._execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         if not tables:
-            self._connection.execute("BEGIN")
-            self._connection.execute(_SCHEMA)
-            self._connection.execute("INSERT INTO perflab_store VALUES (?)", [STORE_VERSION])
-            self._connection.execute("COMMIT")
+            self._execute("BEGIN")
+            self._execute(_SCHEMA)
+            self._execute("INSERT INTO perflab_store VALUES (?)", [STORE_VERSION])
+            self._execute("COMMIT")
             return
         if "perflab_store" not in tables:
             raise StoreError(f"{str(self.path)!r} is a DuckDB file of something else: name another file")
@@ -141,17 +145,21 @@ class ResultsStore:
     def begin_run(self, plan: SweepPlan, environment: Environment) -> str:
         """Note that a run begins, and return its id."""
         run_id = uuid4().hex[:12]
-        self._connection.execute(
+        self._execute(
             "INSERT INTO runs VALUES (?, ?, ?, NULL, ?, ?)",
             [run_id, plan.name, datetime.now(UTC), json.dumps(asdict(plan)), json.dumps(dict(environment))],
         )
         return run_id
 
     def end_run(self, run_id: str) -> None:
-        self._connection.execute("UPDATE runs SET ended_at = ? WHERE run_id = ?", [datetime.now(UTC), run_id])
+        self._execute("UPDATE runs SET ended_at = ? WHERE run_id = ?", [datetime.now(UTC), run_id])
 
-    def add(self, run_id: str, key: str, visit: Visit, measurement: Measurement) -> None:
-        """Store one visit and its flushes in one transaction."""
+    def add(self, run_id: str, key: str, visit: Visit, measurement: Measurement, noise: NoiseReading) -> None:
+        """Store one visit and its flushes in one transaction.
+
+        Raises:
+            StoreError: it is there already.
+        """
         flushes = pd.DataFrame([asdict(flush) for flush in measurement.flushes], columns=list(_FLUSH_COLUMNS))
         flushes.insert(0, "sequence", range(len(flushes)))
         flushes.insert(0, "visit_key", key)
@@ -167,28 +175,39 @@ class ResultsStore:
             "sizing": visit.cell.sizing,
             "latency_target": visit.cell.latency_target,
             **{name: getattr(measurement, name) for name in _FIGURES},
+            "calibration_seconds": noise.calibration_seconds,
+            "load_average": noise.load_average,
             "measured_at": datetime.now(UTC),
         }
-        self._connection.execute("BEGIN")
+        if self.has(key):
+            raise StoreError(
+                f"the store {str(self.path)!r} has the visit {visit.cell}, block {visit.block}, already: another sweep "
+                "writes to it; let that one end, or use another store"
+            )
+        self._execute("BEGIN")
         try:
             placeholders = ", ".join("?" * len(row))
-            self._connection.execute(
+            self._execute(
                 f"INSERT INTO visits ({', '.join(row)}) VALUES ({placeholders})",  # noqa: S608  # our own column names
                 list(row.values()),
             )
             self._connection.register("new_flushes", flushes)
-            self._connection.execute("INSERT INTO flushes BY NAME SELECT * FROM new_flushes")
+            self._execute("INSERT INTO flushes BY NAME SELECT * FROM new_flushes")
             self._connection.unregister("new_flushes")
-            self._connection.execute("COMMIT")
+            self._execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            self._execute("ROLLBACK")
             raise
 
     # -- reading -------------------------------------------------------------------------------------------------------
 
+    def has(self, key: str) -> bool:
+        """Whether a visit is measured."""
+        return self._scalar("SELECT 1 FROM visits WHERE visit_key = ?", key) is not None
+
     def known(self, plan: SweepPlan) -> dict[str, Visit]:
         """The visits of a plan that are measured already, by key."""
-        stored = {key for (key,) in self._connection.execute("SELECT visit_key FROM visits").fetchall()}
+        stored = {key for (key,) in self._execute("SELECT visit_key FROM visits").fetchall()}
         return {key: visit for visit in plan.visits() if (key := plan.visit_key(visit)) in stored}
 
     def visits(self, plan: SweepPlan) -> pd.DataFrame:
@@ -211,7 +230,7 @@ class ResultsStore:
             StoreError: nothing of the plan is measured.
         """
         run_ids = self.visits(plan)["run_id"].unique().tolist()
-        found = self._connection.execute(
+        found = self._execute(
             "SELECT environment FROM runs WHERE list_contains(?, run_id) ORDER BY started_at DESC LIMIT 1", [run_ids]
         ).fetchone()
         if found is None:
@@ -231,12 +250,27 @@ class ResultsStore:
 
         Not DuckDB's own `df()`, which calls pandas in a way that pandas 3 warns of.
         """
-        columns = self._connection.execute(sql, list(parameters)).fetchnumpy()
+        columns = self._execute(sql, parameters).fetchnumpy()
         for name, values in columns.items():
             if isinstance(values, np.ma.MaskedArray) and values.dtype.kind == "f":
                 columns[name] = values.filled(np.nan)
         return pd.DataFrame(columns)
 
+    def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        """Run one statement.
+
+        Raises:
+            StoreError: the file is damaged, its disk is full, or another sweep of this process writes the same.
+        """
+        try:
+            return self._connection.execute(sql, list(parameters))
+        except duckdb.Error as error:
+            reason = str(error).splitlines()[0]
+            raise StoreError(
+                f"the results store {str(self.path)!r} cannot be used ({reason}): if it is damaged, take a "
+                "copy or another file"
+            ) from error
+
     def _scalar(self, sql: str, *parameters: Any) -> Any:
-        row = self._connection.execute(sql, list(parameters)).fetchone()
+        row = self._execute(sql, parameters).fetchone()
         return None if row is None else row[0]

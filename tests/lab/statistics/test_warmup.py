@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from perflab.errors import InvalidInput
 from perflab.lab.statistics.inputs import FloatArray
-from perflab.lab.statistics.warmup import compare_windows, first_alike_windows, mser5
+from perflab.lab.statistics.warmup import WarmUp, compare_windows, confirmed_by_windows, first_alike_windows, mser5
 
 
 def _settling(rng: np.random.Generator, *, warm: int, n: int = 400) -> FloatArray:
@@ -139,3 +139,18 @@ def test_broken_samples_are_refused() -> None:
         mser5([1.0, math.nan])
     with pytest.raises(InvalidInput, match="above zero"):
         compare_windows(np.zeros(50), 0)
+
+
+def test_two_rules_agree_on_a_steady_end_and_not_on_a_restless_one() -> None:
+    rng = np.random.default_rng(8)
+    settled = np.concatenate([np.linspace(3, 1, 30), np.ones(200)]) * rng.lognormal(0, 0.01, 230)
+    found = mser5(settled)
+    assert found.drop is not None
+    assert confirmed_by_windows(settled, found) is True
+    growing = np.geomspace(1, 50, 230)  # each window is slower than the one before
+    assert confirmed_by_windows(growing, WarmUp(0, "as if it were steady")) is False
+
+
+def test_what_is_not_steady_or_too_short_is_not_confirmed() -> None:
+    assert confirmed_by_windows(np.ones(100), WarmUp(None, "never steady")) is None
+    assert confirmed_by_windows(np.ones(60), WarmUp(25, "35 are left")) is None

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import io
+import itertools
 import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from perflab.errors import InvalidInput, WrongAnswer
+from perflab.errors import InvalidInput, StoreError, WrongAnswer
 from perflab.lab.network.probe import Probe
+from perflab.lab.noise import NoiseReading
+from perflab.lab.provenance import noise_of
 from perflab.lab.sweep import added_latency
 from perflab.lab.sweep.findings import Findings
 from perflab.lab.sweep.measure import Measurement
 from perflab.lab.sweep.plan import Mode, SweepPlan, Visit
-from perflab.lab.sweep.run import Slices, run_sweep
+from perflab.lab.sweep.run import Slices, SweepReport, run_sweep
 from perflab.lab.sweep.server import server_label
 from perflab.lab.sweep.store import ResultsStore
 from perflab.lab.sweep.subject import ingest_events
@@ -40,6 +44,54 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(plan: SweepPlan, store: R
     assert (report.reused, report.measured) == (stop_after, len(plan.cells) * 6 - stop_after)
     assert interrupted.visited + rest.visited == [visit.cell for visit in plan.visits()]
     assert store.runs()["ended_at"].isna().sum() == 1  # the interrupted run has no end
+
+
+def test_two_sweeps_on_one_store_measure_nothing_twice(plan: SweepPlan, store: ResultsStore) -> None:
+    """While the first measures its first replay, another one measures all that is as fast as possible."""
+    inner, outer = KnownCost(), KnownCost()
+    reports: list[SweepReport] = []
+
+    def measured_beside(*arguments: Any) -> Measurement:
+        if arguments[0].mode is Mode.REPLAY and not reports:
+            part = replace(plan, replay_batch_sizes=())
+            reports.append(run_sweep(part, store, progress=False, measure_cell=inner))
+        return outer(*arguments)
+
+    report = run_sweep(plan, store, progress=False, measure_cell=measured_beside)
+    assert reports[0].measured == len(inner.visited) > 0
+    assert report.measured == len(outer.visited)
+    assert sorted(map(str, inner.visited + outer.visited)) == sorted(str(visit.cell) for visit in plan.visits())
+    assert report.measured + report.reused == len(plan.cells) * plan.blocks
+
+
+def test_the_same_visit_measured_at_once_is_kept_once(plan: SweepPlan, store: ResultsStore) -> None:
+    inner: list[SweepReport] = []
+
+    def measured_twice(*arguments: Any) -> Measurement:
+        if not inner:
+            inner.append(run_sweep(plan, store, progress=False, measure_cell=KnownCost()))
+        return KnownCost()(*arguments)
+
+    with pytest.raises(StoreError, match="already: another sweep writes to it"):
+        run_sweep(plan, store, progress=False, measure_cell=measured_twice)
+    assert store.visits(plan)["visit_key"].is_unique
+    assert len(store.visits(plan)) == inner[0].measured == len(plan.cells) * plan.blocks
+
+
+def test_each_visit_knows_how_quiet_the_machine_was(plan: SweepPlan, store: ResultsStore) -> None:
+    readings = itertools.count(1)
+    run_sweep(
+        plan,
+        store,
+        progress=False,
+        measure_cell=KnownCost(),
+        read=lambda: NoiseReading(1e-3 * next(readings), 0.5),
+    )
+    visits = store.visits(plan)
+    assert visits["calibration_seconds"].tolist() == pytest.approx([1e-3 * (1 + n) for n in range(len(visits))])
+    noise = noise_of(Findings(plan, store))
+    assert noise.readings == len(visits)
+    assert not noise.quiet
 
 
 def test_more_blocks_measure_only_the_new_ones(plan: SweepPlan, store: ResultsStore) -> None:

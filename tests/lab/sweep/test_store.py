@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from perflab.errors import StoreError
+from perflab.lab.noise import NoiseReading
 from perflab.lab.sweep.measure import Slice
 from perflab.lab.sweep.plan import SweepPlan
 from perflab.lab.sweep.run import run_sweep
@@ -47,8 +48,8 @@ def test_a_visit_is_there_whole_or_not_at_all(plan: SweepPlan, store: ResultsSto
     before = len(store.flushes(plan))
     events = ingest_events(load_flights("week"))[:100]
     measurement = KnownCost()(visit.cell, Slice((), events), ["x"], SQLiteTarget("normal"))
-    with pytest.raises(duckdb.ConstraintException):
-        store.add("run", key, visit, measurement)
+    with pytest.raises(StoreError, match="already: another sweep writes to it"):
+        store.add("run", key, visit, measurement, NoiseReading(1e-3, None))
     assert len(store.flushes(plan)) == before
 
 
@@ -75,12 +76,36 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     assert path.read_text().startswith("not a database")
 
 
+@pytest.mark.parametrize("kept", [0.25, 0.5, 0.999])
+def test_a_file_that_was_cut_off_is_refused_and_left_alone(plan: SweepPlan, tmp_path: Path, kept: float) -> None:
+    path = tmp_path / "results.duckdb"
+    with ResultsStore(path) as store:
+        run_sweep(plan, store, progress=False, measure_cell=KnownCost())
+    whole = path.read_bytes()
+    path.write_bytes(part := whole[: int(kept * len(whole))])
+    with pytest.raises(StoreError, match="take a copy or another file"), ResultsStore(path) as store:
+        store.flushes(plan)
+    assert path.read_bytes() == part
+
+
+def test_damage_inside_is_told(plan: SweepPlan, tmp_path: Path) -> None:
+    path = tmp_path / "results.duckdb"
+    with ResultsStore(path) as store:
+        run_sweep(plan, store, progress=False, measure_cell=KnownCost())
+    whole = bytearray(path.read_bytes())
+    for block in range(12_288 + 4_096, len(whole), 262_144):  # a byte of each block
+        whole[block] ^= 0xFF
+    path.write_bytes(whole)
+    with pytest.raises(StoreError, match="results store"), ResultsStore(path) as store:
+        store.flushes(plan)
+
+
 def test_a_store_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "old.duckdb"
     ResultsStore(path).close()
     with duckdb.connect(str(path)) as connection:
         connection.execute("UPDATE perflab_store SET version = 0")
-    with pytest.raises(StoreError, match="has version 0, and this perflab reads version 3: start a new store"):
+    with pytest.raises(StoreError, match="has version 0, and this perflab reads version 4: start a new store"):
         ResultsStore(path)
 
 
