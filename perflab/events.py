@@ -91,6 +91,8 @@ class FlushFailed:
 
     batch: str
     """The same for each attempt at it."""
+    items: int
+    """Items in the batch."""
     failed: int
     """Items that ended in an error."""
     undecided: int

@@ -16,6 +16,9 @@ class LeftBatch(Protocol):
     """What a batch was when it left, whatever its items are."""
 
     @property
+    def items(self) -> int: ...
+
+    @property
     def bytes(self) -> int: ...
 
     @property

@@ -45,6 +45,7 @@ def describe_failure(
         errors[name_of_failure(error)] += undecided
     return FlushFailed(
         batch=name,
+        items=batch.items,
         failed=lost,
         undecided=undecided,
         errors=tuple(errors.most_common()),

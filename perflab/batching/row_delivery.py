@@ -59,6 +59,10 @@ class RowBatch:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def items(self) -> int:
+        return len(self.rows)
+
 
 Failed = list[tuple[Any, Exception]]
 """Rows as they were given, each with its error."""

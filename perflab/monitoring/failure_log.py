@@ -137,13 +137,14 @@ def describe(event: Event) -> FailureLine | None:
 
 def _of_flush(event: FlushFailed) -> FailureLine:
     errors = ", ".join(f"{error} for {items:,}" for error, items in event.errors)
-    text = f"batch {event.batch} ({event.cause}, attempt {event.attempt}): {errors}"
+    text = f"batch {event.batch} ({event.items:,} items, {event.cause}, attempt {event.attempt}): {errors}"
     if event.failed:
         text += f"; {event.failed:,} items failed for good"
     if event.retry_in is not None:
         text += f"; {event.undecided:,} are tried again in {event.retry_in:.3g} s"
     fields = {
         "batch": event.batch,
+        "items": event.items,
         "failed": event.failed,
         "undecided": event.undecided,
         "errors": dict(event.errors),

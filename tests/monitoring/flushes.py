@@ -19,6 +19,7 @@ FLUSH = FlushCompleted(
 )
 FAILURE = FlushFailed(
     batch="00c0ffee-17",
+    items=100,
     failed=2,
     undecided=0,
     errors=(("RejectedRow (SQLITE_CONSTRAINT_UNIQUE)", 2),),

@@ -44,14 +44,17 @@ def db() -> Iterator[Database]:
             FAILURE,
             logging.ERROR,
             (
-                "batch 00c0ffee-17 (count, attempt 1): RejectedRow (SQLITE_CONSTRAINT_UNIQUE) for 2"
+                "batch 00c0ffee-17 (100 items, count, attempt 1): RejectedRow (SQLITE_CONSTRAINT_UNIQUE) for 2"
                 "; 2 items failed for good"
             ),
         ),
         (
             RETRIED,
             logging.WARNING,
-            "batch 00c0ffee-17 (count, attempt 1): TransientError (SQLITE_BUSY) for 100; 100 are tried again in 0.25 s",
+            (
+                "batch 00c0ffee-17 (100 items, count, attempt 1): TransientError (SQLITE_BUSY) for 100"
+                "; 100 are tried again in 0.25 s"
+            ),
         ),
         (JobsFinished("mail", dead=2), logging.ERROR, "queue mail: 2 jobs failed for the last time and are dead"),
         (
@@ -90,6 +93,7 @@ def test_its_fields_are_attributes_of_the_record(db: Database, caplog: pytest.Lo
     (record,) = caplog.records
     expected = {
         "batch": "00c0ffee-17",
+        "items": 100,
         "failed": 0,
         "undecided": 100,
         "errors": {"TransientError (SQLITE_BUSY)": 100},
