@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
 
-.PHONY: test-prometheus help report notebook test lint types imports unit explore browser pgbouncer notebooks bench crossovers sweep reference tables docs format clean
+.PHONY: test-prometheus help report notebook test lint types imports unit explore browser pgbouncer notebooks bench crossovers sweep reference figures gallery tables docs format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -89,6 +89,14 @@ reference: $(VENV)/.dev ## the committed reference report and its figures
 	-$(BIN)/perflab bench --engine both --output reports/reference  # what is over its limit stands in the tables,
 	-$(BIN)/perflab peers --engine both --output reports/reference  # and so does a promise that was missed
 	$(MAKE) tables
+
+figures: $(VENV)/.dev ## the figures of the documentation's concept pages
+	$(BIN)/python -m docs.figures
+
+gallery: $(VENV)/.dev ## run all notebooks at smoke, and make the gallery's thumbnails of them
+	for notebook in notebooks/*.ipynb; do \
+		$(BIN)/perflab report $$notebook --profile smoke --output reports/gallery || exit 1; done
+	$(BIN)/python -m docs.gallery reports/gallery
 
 tables: $(VENV)/.dev ## the tables of the README, from reports/reference
 	$(BIN)/python -m docs.readme_tables

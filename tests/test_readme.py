@@ -1,4 +1,4 @@
-"""What the README says is so. Its code and its commands are tried by `tests/docs`."""
+"""What the README says is so, and what it leads to is there. Code and commands are tried by `tests/docs`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.gallery import gallery_page
 from docs.readme_tables import reference_tables, with_tables
 
 PROJECT = Path(__file__).parents[1]
@@ -26,6 +27,11 @@ def test_every_target_exists(target: str) -> None:
 def test_the_tables_are_those_of_the_reference_runs() -> None:
     """Otherwise: `make tables`."""
     assert with_tables(README, reference_tables()) == README
+
+
+def test_the_gallery_is_of_the_notebooks_that_there_are() -> None:
+    page = (PROJECT / "docs" / "gallery.md").read_text(encoding="utf-8")
+    assert page == gallery_page(), "run .venv/bin/python -m docs.gallery (make gallery makes the thumbnails too)"
 
 
 def test_a_table_that_nobody_makes_is_refused() -> None:
