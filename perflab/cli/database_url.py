@@ -45,6 +45,18 @@ ServerUrl: TypeAlias = Annotated[
 """Of commands that load a server to measure it."""
 
 
+SchedulerAddress: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Of a Dask scheduler, such as tcp://host:8786, whose workers do it.",
+        show_default=False,
+    ),
+]
+"""Of commands that can measure on several machines. Who may use a Dask scheduler may run anything on its workers."""
+
+
 def database_url(url: str | None) -> str:
     """The URL that was given.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import typer
 
 from perflab.cli import load_options as options
-from perflab.cli.database_url import ServerUrl, server_url
+from perflab.cli.database_url import SchedulerAddress, ServerUrl, server_url
 from perflab.cli.examples import examples
 from perflab.errors import InvalidInput
 
@@ -22,6 +24,7 @@ EXAMPLES = examples(
     "perflab load --engine postgresql --rate 300 --writes single --workers 2 --service exponential:0.002",
     "perflab load --trace requests.parquet --time-column at --speed-up 100 --json",
     "perflab load --clients 16 --generators 2",
+    "perflab load --engine postgresql --url postgresql://… --scheduler tcp://host:8786 --generators 8 --rate 4000",
 )
 CLOSED_RATE = 20_000.0
 """Items a second that are made for clients, more than they get done."""
@@ -55,6 +58,7 @@ def load(
     concurrency: options.Concurrency = 4,
     durability: options.Durability = "normal",
     seed: options.Seed = 20130705,
+    scheduler: SchedulerAddress = None,
     json: options.AsJson = False,
 ) -> None:
     """Load a fresh database on a schedule, and report response, service and lag side by side.
@@ -86,19 +90,19 @@ def load(
         flush_interval=flush_interval_ms / 1_000,
         durability=durability,
     )
-    if not _run(plan, server_url(url, engine), as_json=json):
+    if not _run(plan, server_url(url, engine), scheduler, as_json=json):
         raise typer.Exit(1)
 
 
-def _run(plan: LoadPlan, url: str | None, *, as_json: bool) -> bool:
+def _run(plan: LoadPlan, url: str | None, scheduler: str | None, *, as_json: bool) -> bool:
     """Run the load, print what came of it, and return whether all of it was taken."""
     from json import dumps
 
     from perflab.lab.load.report import load_text, load_values
     from perflab.lab.load.run import run_load
 
-    with _LiveLine(plan) as line:
-        findings = run_load(plan, url, heard=line.heard)
+    with _LiveLine(plan) as line, _generators(plan, url, scheduler) as generators:
+        findings = run_load(plan, url, heard=line.heard, **generators)
     typer.echo(dumps(load_values(findings), indent=2) if as_json else load_text(findings))
     return findings.stable and not findings.failed
 
@@ -137,6 +141,20 @@ def _drawn(mix: str, payload_bytes: str, service: str) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _generators(plan: LoadPlan, url: str | None, scheduler: str | None) -> Iterator[dict[str, Any]]:
+    """Where the generators are: processes of this machine, or workers of a Dask scheduler."""
+    if scheduler is None:
+        yield {}
+        return
+    from perflab.lab.distributed.cluster import open_cluster
+    from perflab.lab.distributed.generators import generators_on
+
+    with open_cluster(scheduler) as cluster:
+        cluster.check_reach(plan.engine, url)
+        yield {"open_generators": generators_on(cluster)}
+
+
 class _LiveLine:
     """How far a load is, where a terminal is."""
 
@@ -165,6 +183,8 @@ class _LiveLine:
         if self._started is None:
             self._started = time.monotonic()
         self._bar.n = min(self._bar.total, time.monotonic() - self._started)
+        if not progress:  # they are elsewhere, and tell when they are done
+            return
         sent, done = sum(one.sent for one in progress), sum(one.done for one in progress)
         failed = sum(one.failed for one in progress)
         self._bar.set_postfix_str(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
-from perflab.cli.database_url import ServerUrl, server_url
+from perflab.cli.database_url import SchedulerAddress, ServerUrl, server_url
 from perflab.errors import InvalidInput
 
 if TYPE_CHECKING:
     from perflab.lab.statistics.looks import Looks
     from perflab.lab.sweep.plan import SweepPlan
+    from perflab.lab.sweep.precision import RunSweep
     from perflab.lab.sweep.run import SweepReport
     from perflab.lab.sweep.store import ResultsStore
 
@@ -63,6 +66,10 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
     store: Annotated[Path, typer.Option(metavar="FILE", help="Results go here; what it has is not measured again.")] = (
         Path("reports/sweep.duckdb")
     ),
+    scheduler: SchedulerAddress = None,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Use all Dask workers at once, though they disturb each other.")
+    ] = False,
 ) -> None:
     """Measure batch sizes and flush intervals over real traffic, and recommend a setting.
 
@@ -87,8 +94,8 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
     looks = None if most_blocks is None else Looks.spread(plan.blocks, most_blocks)
     if store.parent == Path("reports"):
         store.parent.mkdir(exist_ok=True)
-    with ResultsStore(store) as results:
-        plan, report = measured(plan, results, looks, precision_percent / 100, budget_seconds, url=url)
+    with ResultsStore(store) as results, sweeper(url, scheduler, side_by_side=side_by_side) as run:
+        plan, report = measured(plan, results, looks, precision_percent / 100, budget_seconds, run=run)
         findings = Findings(plan, results)
         typer.echo(f"{report.measured} visits measured, {report.reused} found in {store}, in {report.seconds:.0f} s")
         if not (noise := noise_of(findings)).quiet:
@@ -101,6 +108,25 @@ def sweep(  # noqa: PLR0917  # options of a command are given by name
         raise typer.Exit(1)
 
 
+@contextmanager
+def sweeper(url: str | None, scheduler: str | None, *, side_by_side: bool) -> Iterator[RunSweep]:
+    """What measures: this process, or the workers of a Dask scheduler."""
+    from functools import partial
+
+    from perflab.lab.sweep.run import run_sweep
+
+    if scheduler is None:
+        if side_by_side:
+            raise InvalidInput("--side-by-side is of Dask workers: add --scheduler ADDRESS")
+        yield partial(run_sweep, url=url)
+        return
+    from perflab.lab.distributed.cluster import open_cluster
+    from perflab.lab.distributed.sweep import run_distributed_sweep
+
+    with open_cluster(scheduler) as cluster:
+        yield partial(run_distributed_sweep, cluster, url=url, side_by_side=side_by_side)
+
+
 def measured(
     plan: SweepPlan,
     store: ResultsStore,
@@ -108,19 +134,14 @@ def measured(
     precision: float,
     budget_seconds: float,
     *,
-    url: str | None,
+    run: RunSweep,
 ) -> tuple[SweepPlan, SweepReport]:
     """Measure the blocks of a plan, or as many as it takes; the plan that comes back has them."""
-    from functools import partial
-
     from perflab.lab.sweep.precision import run_until_precise
-    from perflab.lab.sweep.run import run_sweep
 
     if looks is None:
-        return plan, run_sweep(plan, store, url=url)
-    found = run_until_precise(
-        plan, store, looks, precision=precision, budget_seconds=budget_seconds, run=partial(run_sweep, url=url)
-    )
+        return plan, run(plan, store)
+    found = run_until_precise(plan, store, looks, precision=precision, budget_seconds=budget_seconds, run=run)
     typer.echo(found.describe())
     return found.plan, found.report
 

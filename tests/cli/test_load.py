@@ -36,6 +36,7 @@ def test_a_load_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
         (["--url", "postgresql://localhost/x"], "add --engine postgresql"),
         (["--generators", "0"], "generators is 0"),
         (["--duration", "0.1"], "100 are needed"),
+        (["--scheduler", "nonsense"], "no Dask scheduler answers at 'nonsense'"),
     ],
 )
 def test_what_cannot_be_loaded_is_refused(

@@ -98,7 +98,7 @@ def run_sweep(
     parts = Slices(plan, events)
     with (
         open_target(plan, url) as target,
-        _progress(missing, len(known), progress) as bar,
+        sweep_progress(missing, len(known), progress) as bar,
         old_objects_set_aside(),
     ):
         engine = target.environment()
@@ -125,7 +125,8 @@ def run_sweep(
 
 
 @contextmanager
-def _progress(missing: Sequence[Visit], done: int, wanted: TextIO | bool | None) -> Iterator[Progress]:
+def sweep_progress(missing: Sequence[Visit], done: int, wanted: TextIO | bool | None) -> Iterator[Progress]:
+    """A bar over the visits that are missing, `done` others being there; `wanted` as `progress` of `run_sweep`."""
     stream = (progress_stream() if wanted else None) if isinstance(wanted, bool) else wanted
     bar = Progress(missing, done, stream=stream)
     try:
