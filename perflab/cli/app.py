@@ -19,6 +19,8 @@ from perflab.cli.dashboard import EXAMPLES as DASHBOARD_EXAMPLES
 from perflab.cli.dashboard import dashboard
 from perflab.cli.db import db
 from perflab.cli.fleet import fleet
+from perflab.cli.history import EXAMPLES as HISTORY_EXAMPLES
+from perflab.cli.history import history
 from perflab.cli.load import EXAMPLES as LOAD_EXAMPLES
 from perflab.cli.load import load
 from perflab.cli.metrics import metrics
@@ -66,6 +68,7 @@ app.command(epilog=TUNE_EXAMPLES)(tune)
 app.command()(report)
 app.command()(bench)
 app.command(cls=GateCommand, epilog=COMPARE_EXAMPLES)(compare)
+app.command(cls=GateCommand, epilog=HISTORY_EXAMPLES)(history)
 app.command(epilog=SELFTEST_EXAMPLES)(selftest)
 app.command(epilog=LOAD_EXAMPLES)(load)
 app.command(epilog=PEERS_EXAMPLES)(peers)

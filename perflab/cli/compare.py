@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,9 +37,12 @@ class GateCommand(TyperCommand):
         except PerflabError as error:
             reason = str(error)
         except ModuleNotFoundError as error:
-            if error.name is None or error.name.partition(".")[0] == "perflab":
-                raise
             reason = f"this command needs the package {error.name}; install it with: pip install 'perflab[lab]'"
+        except typer.Exit:
+            raise
+        except Exception as error:  # a fault of ours must not end with Python's 1, which says "regression"
+            traceback.print_exc()
+            raise typer.Exit(EXIT_NOT_MEASURED) from error
         typer.echo(f"perflab: {' '.join(reason.split())}", err=True)
         raise typer.Exit(EXIT_NOT_MEASURED)
 

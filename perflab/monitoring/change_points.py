@@ -10,7 +10,7 @@ from statistics import median
 
 from perflab.errors import InvalidInput
 
-_OUTLIER_REACH = 4.0  # in standard deviations: far enough for three changed values to count, near enough for one not to
+_OUTLIER_REACH = 8.0  # in standard deviations: far enough for three changed values to count, near enough for one not to
 _DECAY = math.sqrt(0.5)
 
 
@@ -86,7 +86,7 @@ def find_change_points(
     between its two parts is greatest; the clearest cuts are taken first, and an interval that holds one already is out
     (seeded binary segmentation: S. Kovács, P. Bühlmann, H. Li and A. Munk, Biometrika 110, 2023), so that a change that
     was taken back is found as well as one that lasts. Every cut that was looked at counts for the significance
-    (Bonferroni), which is why it needs no random numbers. Outliers are drawn in to four standard deviations of the
+    (Bonferroni), which is why it needs no random numbers. Outliers are drawn in to eight standard deviations of the
     noise first, and the change must show in the medians: a spike is no change. Values that resemble the ones before
     them, as those of a busy service do, count for as much less. A drift shows as a staircase.
 
@@ -108,16 +108,29 @@ def find_change_points(
     if len(series) < 2 * min_segment:
         return []
     intervals = list(_seeded_intervals(len(series), 2 * min_segment))
-    looked_at = sum(stop - start - 2 * min_segment + 1 for start, stop in intervals)
+    looked_at = len(series) + sum(stop - start - 2 * min_segment + 1 for start, stop in intervals)
     search = _Search(series, min_segment, _variance_inflation(series))
-    splits = sorted((search.best_split(*interval) for interval in intervals), key=lambda split: split.p_value)
+    clear = [
+        split
+        for split in sorted((search.best_split(*each) for each in intervals), key=lambda split: split.p_value)
+        if split.p_value * looked_at <= false_alarm_rate
+    ]
     found: list[int] = []
-    for split in splits:
-        if split.p_value * looked_at > false_alarm_rate:
-            break
+    for split in clear:
         if not any(split.start < index < split.stop for index in found):
             found.append(split.index)
-    return _settle(search, sorted(found), looked_at, rules)
+    return _settle(search, _completed(search, sorted(found), false_alarm_rate / looked_at), looked_at, rules)
+
+
+def _completed(search: _Search, found: list[int], level: float) -> list[int]:
+    """The changes, and those that show only between two of them, where none of the intervals happens to lie."""
+    bounds = [0, *found, len(search.series)]
+    for place, (start, stop) in enumerate(pairwise(bounds)):
+        if found and stop - start >= 2 * search.min_segment:
+            split = search.best_split(start, stop)
+            if split.p_value <= level:
+                return _completed(search, [*found[:place], split.index, *found[place:]], level)
+    return found
 
 
 def _settle(search: _Search, found: list[int], looked_at: int, rules: _Rules) -> list[ChangePoint]:

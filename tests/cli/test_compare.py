@@ -32,7 +32,7 @@ def test_the_formats_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["compare", str(a), str(b), "--format", "markdown"]) == 1
     page = capsys.readouterr().out
     assert page.startswith("### Performance: regression\n\n1 regression of 1 cell.\n\n| cell |")
-    ratio = f"{found['cells'][0]['ratio']['value']:.2f}"
+    ratio = f"{found['cells'][0]['ratio']['value']:.3f}"
     assert f"| {ratio} [" in page
     assert main(["compare", str(a), str(b)]) == 1
     assert f" {ratio} [" in capsys.readouterr().out

@@ -55,6 +55,10 @@ def test_a_change_that_was_taken_back_is_two() -> None:
     assert points[1].after == pytest.approx(points[0].before, abs=1)
 
 
+def test_a_short_history_shows_a_change_that_was_taken_back_too() -> None:
+    assert places(find_change_points(stepped(20, at=8, by=40, until=14))) == [8, 14]
+
+
 def test_several_levels_are_all_found() -> None:
     values = [value + 10 * (place // 25) for place, value in enumerate(noise(100, seed=3))]
     assert places(find_change_points(values)) == [25, 50, 75]

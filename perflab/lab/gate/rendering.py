@@ -11,8 +11,7 @@ from perflab.lab.gate.compare_runs import RunComparison
 from perflab.lab.gate.judgement import CellJudgement, Outcome, in_unit
 from perflab.lab.gate.measured_run import MeasuredRun
 from perflab.lab.markdown_table import markdown_table
-from perflab.lab.plots.wording import times_interval
-from perflab.lab.quantities import format_percent
+from perflab.lab.quantities import format_factor, format_percent
 
 Format = Literal["text", "markdown", "json"]
 
@@ -45,7 +44,9 @@ def _row(cell: CellJudgement) -> list[str]:
         cell.name,
         in_unit(cell.before, cell.unit),
         in_unit(cell.after, cell.unit),
-        "" if ratio is None else times_interval(ratio.value, ratio.low, ratio.high),
+        ""
+        if ratio is None
+        else f"{format_factor(ratio.value)} [{format_factor(ratio.low)}, {format_factor(ratio.high)}]",
         "" if ratio is None else format_percent(ratio.minimum_detectable),
         verdict,
     ]

@@ -16,6 +16,7 @@ from perflab.lab.plots.queue_drain import drain_rate_by_workers
 from perflab.lab.plots.queue_snapshot import claim_time_under_a_snapshot, size_under_a_snapshot
 from perflab.lab.plots.round_trips import round_trips_saved
 from perflab.lab.plots.round_trips_per_item import round_trips_per_item
+from perflab.lab.plots.run_history import cost_over_runs
 from perflab.lab.plots.sizing_change import sizes_through_a_change
 from perflab.lab.plots.sizing_contests import adaptive_against_the_best
 from perflab.lab.plots.sizing_loads import latency_and_cost_by_load
@@ -34,6 +35,7 @@ __all__ = [
     "confirmation_ratios",
     "cost_of_warming",
     "cost_of_ways",
+    "cost_over_runs",
     "departures_by_hour",
     "drain_rate_by_workers",
     "export",
