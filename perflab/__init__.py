@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from perflab.monitoring.alerts.rule import AlertRule
     from perflab.monitoring.alerts.watch import AlertWatch
     from perflab.monitoring.alerts.webhook import Webhook
+    from perflab.monitoring.dashboard.notebook import LiveView
     from perflab.monitoring.failure_log import FailureLog
     from perflab.monitoring.monitored import monitored
     from perflab.monitoring.overview import Overview
@@ -101,6 +102,7 @@ _HOME = {
     "Job": "perflab.queue.job",
     "JobProgress": "perflab.queue.job",
     "Lane": "perflab.batching.lanes",
+    "LiveView": "perflab.monitoring.dashboard.notebook",
     "MetricsPublisher": "perflab.monitoring.publishing",
     "MetricsRegistry": "perflab.monitoring.registry",
     "NewJob": "perflab.queue.job",
@@ -170,6 +172,7 @@ __all__ = [
     "Job",
     "JobProgress",
     "Lane",
+    "LiveView",
     "MetricsPublisher",
     "MetricsRegistry",
     "NewJob",

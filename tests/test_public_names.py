@@ -48,6 +48,7 @@ NAMES = [
     "Job",
     "JobProgress",
     "Lane",
+    "LiveView",
     "MetricsPublisher",
     "MetricsRegistry",
     "NewJob",

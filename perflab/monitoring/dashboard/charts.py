@@ -21,7 +21,7 @@ class Line:
     style: str
     """The name of its colour in the style sheet."""
     path: str
-    """Of SVG; empty where there is nothing to draw."""
+    """Of SVG; empty where nothing is above zero."""
     area: str
     """The same, closed along the bottom."""
     last: str
@@ -70,7 +70,8 @@ def chart(
     top = nice_top(max((value for row in values for value in row if math.isfinite(value)), default=0.0))
     drawn = []
     for (label, style, _), row in zip(lines, values, strict=True):
-        runs = _runs(shown, row, span, moment, top)
+        is_drawn = any(value > 0 for value in row)  # a line of zeros would lie on the axis and on others
+        runs = _runs(shown, row, span, moment, top) if is_drawn else []
         drawn.append(Line(label, style, _path(runs), _area(runs), write(row[-1] if row else None)))
     now = ", ".join(f"{line.label} {line.last}" for line in drawn)
     summary = f"{title} ({unit}) over the last {span.label}; now {now}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.resources import files
 
 from perflab.errors import MissingExtra
 from perflab.monitoring.dashboard import bars, formats
@@ -144,3 +145,15 @@ def draw_page(view: View) -> str:
     """A whole page, complete without a script."""
     panels = draw_panels(view)
     return _environment.get_template("page.html.j2").render(view=view, panels=panels, body=draw_body(panels))
+
+
+def draw_output(view: View) -> str:
+    """The same panels as one piece of HTML with its style, for the output of a notebook's cell."""
+    panels = draw_panels(view)
+    style = files("perflab.monitoring.dashboard").joinpath("static/dashboard.css").read_text(encoding="utf-8")
+    return _environment.get_template("output.html.j2").render(
+        view=view,
+        panels=panels,
+        body=draw_body(panels),
+        style=Markup(style),  # noqa: S704  # ours
+    )

@@ -35,4 +35,4 @@ def share(value: float | None) -> str:
     """`97.2 %`."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    return f"{value * 100:.3g}{_THIN}%"
+    return f"{value * 100:.1f}{_THIN}%"

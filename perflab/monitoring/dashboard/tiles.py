@@ -53,8 +53,12 @@ def _jobs(view: View) -> list[Tile]:
     oldest = max((queue.oldest_seconds for queue in view.queues), default=None)
     workers = sum(queue.workers for queue in view.queues)
     return [
-        Tile("Jobs done per second", number(now and now.done), f"{number(now and now.enqueued)} enqueued"),
-        Tile("Jobs ready", number(now and now.ready), f"the oldest due for {seconds(oldest)}"),
+        Tile("Jobs per second", number(now and now.done), f"done; {number(now and now.enqueued)} enqueued"),
+        Tile(
+            "Jobs ready",
+            number(now and now.ready),
+            f"the oldest due for {seconds(oldest)}" if oldest else "none is due",
+        ),
         Tile(
             "Workers",
             number(workers),

@@ -73,7 +73,7 @@ def test_names_are_text() -> None:
     live.look()
     page = draw_page(live.view(NOW))
     assert "img" not in tags(page)
-    assert page.count("&lt;img src=x onerror=alert(1)&gt;") == 5, "title, label, error, queue, process"
+    assert page.count("&lt;img src=x onerror=alert(1)&gt;") == 6, "title, label and its tip, error, queue, process"
     assert "<img" not in page
 
 
@@ -104,7 +104,7 @@ def test_alerts_stand_above_with_what_to_do() -> None:
     assert "img" not in tags(page)
     said = text_of(draw_panels(live.view(NOW))["alerts"])
     assert said.startswith("queue old critical, firing for 1.5 min queue age seconds, queue &lt;img")
-    assert said.endswith("412 s, to stay below 300. Add workers.")
+    assert said.endswith("412 s, more than 300. Add workers.")
 
 
 def test_long_lists_end_and_say_so() -> None:

@@ -50,6 +50,8 @@ def test_seconds(value: float | None, text: str) -> None:
     assert formats.seconds(value).replace("\N{NARROW NO-BREAK SPACE}", " ") == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, formats.NOTHING), (0.9718, "97.2 %"), (1.0, "100 %"), (0.0, "0 %")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, formats.NOTHING), (0.9718, "97.2 %"), (1.0, "100.0 %"), (0.0, "0.0 %")]
+)
 def test_shares(value: float | None, text: str) -> None:
     assert formats.share(value).replace("\N{NARROW NO-BREAK SPACE}", " ") == text
