@@ -26,7 +26,8 @@ from perflab.lab.plots.style import (
 )
 from perflab.lab.plots.wording import basis, batches_of, sentence, times, times_interval, verdict
 from perflab.lab.quantities import format_count, format_rate_interval
-from perflab.lab.statistics.ratio import Ratio, Verdict, paired_ratio
+from perflab.lab.statistics.ratio import Ratio, Verdict
+from perflab.lab.statistics.selection import gain_of_the_best
 from perflab.lab.sweep.findings import Findings
 from perflab.lab.sweep.plan import Mode
 
@@ -104,22 +105,27 @@ def _finding(findings: Findings) -> tuple[str, str]:
     if best == smallest:
         title = f"No larger batch writes more items per second than {batches_of(smallest)}"
         return title, f"{first}, and no larger batch size was faster on average."
-    ratio = _against(findings, best, smallest)
+    ratio = _gain_over(findings, smallest)
     numbers = f"{first} and {batches_of(best)} at {figures[best]}"
     if verdict(ratio) is Verdict.HIGHER:
         gain = f"write {times(ratio.value)} times as many items per second as {batches_of(smallest)}"
         title = f"{sentence(batches_of(best))} {gain}"
-        return title, f"{numbers}: {times_interval(ratio.value, ratio.low, ratio.high)} times as many."
-    compared = sentence(ratio.describe(f"throughput at {best:,}", f"throughput at {smallest:,}"))
+        return title, f"{numbers}: {times_interval(ratio.value, ratio.low, ratio.high)} times as many{_judged(ratio)}."
+    compared = sentence(ratio.describe("throughput at the best size", f"throughput at {smallest:,}"))
     return "Batch size makes no clear difference to throughput", f"{numbers}, the highest. {compared}"
 
 
-def _against(findings: Findings, best: int, smallest: int) -> Ratio:
+def _gain_over(findings: Findings, smallest: int) -> Ratio:
+    """The best size over the smallest, each block judging the one that is best in all others: no luck is counted."""
     visits = findings.visits[findings.visits["mode"] == str(Mode.CLOSED_LOOP)]
     table = visits.pivot_table(index="block", columns="batch_size", values="items_per_second")
-    return paired_ratio(
-        table[best].to_numpy(float), table[smallest].to_numpy(float), rng=np.random.default_rng(findings.plan.seed)
-    )
+    column = [int(size) for size in table.columns].index(smallest)
+    return gain_of_the_best(table.to_numpy(float), column, rng=np.random.default_rng(findings.plan.seed))
+
+
+def _judged(ratio: Ratio) -> str:
+    judged = "each block judges the size that was best in all others, and the interval holds for all sizes together"
+    return f" ({judged})" if ratio.n > 1 else ""
 
 
 def _draw(axes: Axes, data: pd.DataFrame, model: CostModel | None) -> None:

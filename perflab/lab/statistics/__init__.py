@@ -8,7 +8,7 @@ are therefore taken over blocks.
 - `bootstrap`: resampling of whole blocks.
 - `ratio`: two arms compared block by block; `sign_flip` has the test behind it; `tails` compares their percentiles.
 - `power`: what so many blocks would find. `looks`: looking while it runs. `families`: several tests at once.
-- `proportion`: how often something happens.
+- `selection`: the best of several, without the luck by which it was found. `proportion`: how often something happens.
 - `fieller`: the ratio of two means that were measured together.
 - `percentiles`: quantiles of latencies, refused where there are too few samples.
 - `warmup`: where the steady state begins.

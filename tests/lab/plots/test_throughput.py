@@ -78,12 +78,12 @@ class Given(KnownWorld):
         (
             (0.97, 1.02, 0.96, 1.03, 0.98, 1.01),
             "Batch size makes no clear difference to throughput",
-            "the highest. No difference larger than 4.",
+            "the highest. No difference larger than 3.4%",  # the third block judges single items
         ),
         (
             (0.999, 0.95, 0.94, 1.001, 0.95, 0.94),  # the mean leaves out 1, the median does not
             "Batch size makes no clear difference to throughput",
-            "the highest. Throughput at 100 and throughput at 1 cannot be told apart safely",
+            "the highest. Throughput at the best size and throughput at 1 cannot be told apart safely",
         ),
         (
             (1.01,) * 6,
@@ -93,15 +93,15 @@ class Given(KnownWorld):
         (
             (0.95, 0.96, 0.94, 0.95, 0.96, 0.94),
             "Batches of 100 write 1.05 times as many items per second as single items",
-            ": 1.05 [1.04, 1.06] times as many.",
+            ": 1.05 [1.04, 1.06] times as many (each block judges the size that was best in all others",
         ),
     ],
 )
 def test_only_a_clear_difference_is_called_a_gain(
     find: Find, hundred: tuple[float, ...], title: str, reading: str
 ) -> None:
-    given = Given(given={1: repeat(1.0), 10: repeat(1.05), 100: iter(hundred)})
-    plot = throughput_by_batch_size(find(given, closed_loop_batch_sizes=(1, 10, 100), **CAPACITY_ALONE))
+    given = Given(given={1: repeat(1.0), 100: iter(hundred)})
+    plot = throughput_by_batch_size(find(given, closed_loop_batch_sizes=(1, 100), **CAPACITY_ALONE))
     assert plot.title == title
     assert reading in plot.reading
     assert plot.png()
