@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def perflab_calls(line: str) -> list[list[str]]:
         while words and re.fullmatch(r"\w+=.*|export|sudo", words[0]):
             words.pop(0)
         if words and words[0] == "perflab":
-            calls.append([word for word in words[1:] if not re.fullmatch(r"\d?>.*|&", word)])
+            calls.append(list(takewhile(lambda word: not re.match(r"\d?>|&", word), words[1:])))
     return calls
 
 
