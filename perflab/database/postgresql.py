@@ -12,18 +12,20 @@ from typing import Any, Self
 from weakref import WeakSet
 
 import psycopg
+from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus, TransactionStatus
 
 from perflab.database.array_dumpers import register_array_dumpers
 from perflab.database.postgresql_ledger import BatchNote
 from perflab.database.recorder import StatementRecorder
+from perflab.database.statements import OwnStatement
 
 _ACTIVE = TransactionStatus.ACTIVE
 IN_TRANSACTION = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR, TransactionStatus.ACTIVE})
 
 
 class PostgresCursor(psycopg.Cursor[Any]):
-    """A cursor that counts its exchanges, for its connection."""
+    """A cursor that counts its exchanges, for its connection, and has it choose what the server keeps."""
 
     connection: PostgresConnection
 
@@ -31,6 +33,8 @@ class PostgresCursor(psycopg.Cursor[Any]):
         self, query: Any, params: Any = None, *, prepare: bool | None = None, binary: bool | None = None
     ) -> Self:
         self.connection.note_sent()
+        if prepare is None and not self.connection.lets_server_keep(query):
+            prepare = False
         return super().execute(query, params, prepare=prepare, binary=binary)
 
     def executemany(self, query: Any, params_seq: Any, *, returning: bool = False) -> None:
@@ -80,6 +84,10 @@ class PostgresConnection(psycopg.Connection[Any]):
     which the server takes as one transaction up to the Sync at the end: also one round trip, however many statements.
     Results may be read once the block has ended.
 
+    Of perflab's own statements the server keeps those that have come a few times, parsed: for a batch of one that is a
+    third of its work. It still makes a plan for each execution, from the values and the size of the tables as they are:
+    a plan that is kept may date from when the table was empty.
+
     Behind a pooler each transaction may run in another session of the server, and what is set in a session stays there
     for whoever comes next. So there the settings go with each transaction and end with it, in the same round trip.
     Nothing else of a session is used: no prepared statement, no session lock, no temporary table.
@@ -115,6 +123,7 @@ class PostgresConnection(psycopg.Connection[Any]):
             f"SELECT pg_backend_pid(), {_set(settings, 'pg_backend_pid() <> %(pid)s')}", {"pid": announced}
         ).fetchone() or (announced,)
         if answering != announced:
+            self.prepare_threshold = None
             self._local_settings = f"SELECT {_set(settings, 'true')}"
             self.begin_statement = f"BEGIN; {self._local_settings}"
 
@@ -131,6 +140,14 @@ class PostgresConnection(psycopg.Connection[Any]):
         """A statement is sent: alone it is a round trip, and in a pipeline the Sync will be."""
         if not self._is_pipelined:
             self.round_trips += 1
+
+    def lets_server_keep(self, query: object) -> bool:
+        """Whether it is a statement that may be prepared. Outside of a pipeline that would be one more round trip."""
+        return self._is_pipelined and isinstance(query, OwnStatement)
+
+    def _deallocate(self, name: bytes | None) -> PQGen[None]:
+        self.note_sent()  # psycopg has the server forget a name, or all of them, with a statement of its own
+        return super()._deallocate(name)
 
     @property
     def is_broken(self) -> bool:
@@ -166,13 +183,13 @@ class PostgresConnection(psycopg.Connection[Any]):
                         self._undo_pipelined()
         except psycopg.Error as error:
             # An interrupt may leave the pipeline busy, and the complaint of that in its place.
-            failure = failure or _interrupt_behind(error)
-            if failure is None:
-                raise
+            failure = failure or _interrupt_behind(error) or error
         finally:
             self.round_trips += 1  # the Sync at the end, also of an empty block
             self._is_pipelined = False
         if failure is not None:
+            # Where the server did not come as far as a PREPARE, psycopg would go on to use a name that is not there.
+            self._prepared.clear()
             raise failure
 
     def _undo_pipelined(self) -> None:

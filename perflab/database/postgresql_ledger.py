@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from perflab.database.ledger import KEEPS_ANSWER, CopyNote, KeptAnswers, outcome_unknown
 from perflab.database.operation import DriverConnection
-from perflab.database.statements import load_statements
+from perflab.database.statements import OwnStatement, load_statements
 from perflab.errors import OutcomeUnknown
 
 if TYPE_CHECKING:
@@ -159,11 +159,12 @@ def _noting(connection: DriverConnection, note: BatchNote) -> Iterator[None]:
         noted.note = None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256, typed=True)
 def _keeping(sql: str) -> str | None:
     """The statement with the part that keeps its answer; None if it keeps none."""
     marker = KEEPS_ANSWER.search(sql)
     if marker is None:
         return None
     columns = ", ".join(f"json_agg({column})" for column in marker[1].split(", "))
-    return sql.replace(marker[0], _SQL["keep"].replace("/* columns */", columns))
+    keeping = sql.replace(marker[0], _SQL["keep"].replace("/* columns */", columns))
+    return OwnStatement(keeping) if isinstance(sql, OwnStatement) else keeping

@@ -108,11 +108,9 @@ class Connector:
         self.url = url
         self._ledger = ledger
         self._arguments, options = PGDialect_psycopg().create_connect_args(url)  # type: ignore[no-untyped-call]
-        # An automatic PREPARE would be one more round trip at the sixth execution, and a name that poolers do not know;
-        # and where a pipeline fails before it, psycopg would go on to use a name that the server does not know.
-        self._options = {**DEFAULTS, **options, "autocommit": True, "prepare_threshold": None}
+        self._options = {**DEFAULTS, **options, "autocommit": True}
         milliseconds = max(1, round(settings.busy_timeout * 1_000))  # 0 would be without a bound
-        self._settings = {"lock_timeout": str(milliseconds)}
+        self._settings = {"lock_timeout": str(milliseconds), "plan_cache_mode": "force_custom_plan"}
         if settings.durability == "full":
             self._settings["synchronous_commit"] = "on"
 

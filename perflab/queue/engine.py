@@ -64,9 +64,18 @@ class QueueEngine(Protocol):
     """
 
     def enqueue(
-        self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int, *, on_conflict: OnConflict
+        self,
+        connection: DriverConnection,
+        queue: str,
+        rows: Sequence[EnqueueRow],
+        now: int,
+        *,
+        on_conflict: OnConflict,
+        notify: bool,
     ) -> Sequence[int]:
-        """The ids. Of a row whose key an unfinished job has, or another row:
+        """The ids. With `notify`, listeners are told, as by the method of that name.
+
+        Of a row whose key an unfinished job has, or another row:
 
         - skip: that one's id; the row is not written. Of several rows, the first one is.
         - raise: nothing is written.

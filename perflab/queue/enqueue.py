@@ -56,10 +56,10 @@ class Enqueue(QueueOperation[NewJob, int]):
 
     def apply(self, connection: DriverConnection, rows: Sequence[EnqueueRow]) -> Sequence[int]:
         now = self._settings.now()
-        ids = self._engine.enqueue(connection, self._settings.name, rows, now, on_conflict=self._on_conflict)
-        if self._settings.notify and any(run_at is None or run_at <= now for _, _, _, run_at, _ in rows):
-            self._engine.notify(connection, self._settings.name)
-        return ids
+        notify = self._settings.notify and any(run_at is None or run_at <= now for _, _, _, run_at, _ in rows)
+        return self._engine.enqueue(
+            connection, self._settings.name, rows, now, on_conflict=self._on_conflict, notify=notify
+        )
 
     def event(self, items: Sequence[NewJob], results: Sequence[int]) -> Event:  # noqa: ARG002
         return JobsEnqueued(self._settings.name, len(items))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from perflab.database.binary_arrays import BytesArray, IntegerArray, TextArray
@@ -55,17 +56,23 @@ class PostgresQueueEngine:
     """
 
     def enqueue(
-        self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int, *, on_conflict: OnConflict
+        self,
+        connection: DriverConnection,
+        queue: str,
+        rows: Sequence[EnqueueRow],
+        now: int,
+        *,
+        on_conflict: OnConflict,
+        notify: bool,
     ) -> Sequence[int]:
-        if any(row[4] is not None for row in rows):
-            return _enqueue_with_keys(connection, queue, rows, now, on_conflict)
-        cursor = connection.execute(_SQL["enqueue"], {"queue": queue, "now": now, **_columns(rows, now)})
-
-        def ids() -> Sequence[int]:
-            first_id, ids = cursor.fetchone()
-            return range(first_id, first_id + len(rows)) if ids is None else sorted(ids)
-
-        return Deferred(ids)
+        has_keys = any(row[4] is not None for row in rows)
+        if len(rows) == 1 and not has_keys:
+            return _enqueue_one(connection, queue, rows[0], now, notify=notify)
+        enqueue = partial(_enqueue_with_keys, on_conflict=on_conflict) if has_keys else _enqueue_many
+        ids = enqueue(connection, queue, rows, now)
+        if notify:
+            self.notify(connection, queue)
+        return ids
 
     def notify(self, connection: DriverConnection, queue: str) -> None:
         connection.execute(_SQL["notify"], {"channel": CHANNEL, "queue": queue})
@@ -308,8 +315,37 @@ def _columns(rows: Sequence[EnqueueRow], now: int) -> dict[str, TextArray | Inte
     }
 
 
+def _enqueue_one(connection: DriverConnection, queue: str, row: EnqueueRow, now: int, *, notify: bool) -> Sequence[int]:
+    payload, priority, max_attempts, run_at, _ = row
+    (text,), frames = split_column([payload])
+    parameters = {
+        "queue": queue,
+        "now": now,
+        "payload": text,
+        "frame": frames[0] if frames else None,
+        "priority": priority,
+        "max_attempts": max_attempts,
+        "run_at": now if run_at is None else run_at,
+    }
+    if notify:
+        cursor = connection.execute(_SQL["enqueue_one_and_notify"], {**parameters, "channel": CHANNEL})
+    else:
+        cursor = connection.execute(_SQL["enqueue_one"], parameters)
+    return Deferred(lambda: [cursor.fetchone()[0]])
+
+
+def _enqueue_many(connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int) -> Sequence[int]:
+    cursor = connection.execute(_SQL["enqueue"], {"queue": queue, "now": now, **_columns(rows, now)})
+
+    def ids() -> Sequence[int]:
+        first_id, ids = cursor.fetchone()
+        return range(first_id, first_id + len(rows)) if ids is None else sorted(ids)
+
+    return Deferred(ids)
+
+
 def _enqueue_with_keys(
-    connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int, on_conflict: OnConflict
+    connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int, *, on_conflict: OnConflict
 ) -> Sequence[int]:
     distinct, positions = one_for_each_key(rows, on_conflict)
     parameters = {"queue": queue, "now": now, **_columns(distinct, now)}

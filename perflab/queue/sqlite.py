@@ -40,7 +40,14 @@ class SQLiteQueueEngine:
     """The statements of `sqlite.sql`, with their parameters and results."""
 
     def enqueue(
-        self, connection: DriverConnection, queue: str, rows: Sequence[EnqueueRow], now: int, *, on_conflict: OnConflict
+        self,
+        connection: DriverConnection,
+        queue: str,
+        rows: Sequence[EnqueueRow],
+        now: int,
+        *,
+        on_conflict: OnConflict,
+        notify: bool,  # noqa: ARG002  # see `notify`
     ) -> list[int]:
         keys = {key for *_, key in rows if key is not None}
         if not keys:

@@ -93,7 +93,18 @@ OF_FINISHED_JOBS = {
 SMALL_TABLES = {"perflab_queues", "perflab_workers"}
 INDEXES_OF_SMALL_TABLES = {"perflab_queues_pkey", "perflab_workers_pkey"}
 WITHOUT_JOBS = {
-    *("enqueue", "enqueue_or_raise", "enqueue_replacing", "pause", "resume", "paused_at", "counts", "notify"),
+    *(
+        "enqueue",
+        "enqueue_one",
+        "enqueue_one_and_notify",
+        "enqueue_or_raise",
+        "enqueue_replacing",
+        "pause",
+        "resume",
+        "paused_at",
+        "counts",
+        "notify",
+    ),
     *OF_FINISHED_JOBS,
     *("open_lease", "renew_lease", "close_lease", "give_up_workers"),
 }
