@@ -39,7 +39,8 @@ class PostgresCursor(psycopg.Cursor[Any]):
 
     def executemany(self, query: Any, params_seq: Any, *, returning: bool = False) -> None:
         self.connection.note_sent()
-        super().executemany(query, params_seq, returning=returning)
+        with self.connection.keeping_nothing():  # psycopg would prepare it at once
+            super().executemany(query, params_seq, returning=returning)
 
     @contextmanager
     def copy(self, statement: Any, params: Any = None, *, writer: Any = None) -> Iterator[Any]:
@@ -144,6 +145,15 @@ class PostgresConnection(psycopg.Connection[Any]):
     def lets_server_keep(self, query: object) -> bool:
         """Whether it is a statement that may be prepared. Outside of a pipeline that would be one more round trip."""
         return self._is_pipelined and isinstance(query, OwnStatement)
+
+    @contextmanager
+    def keeping_nothing(self) -> Iterator[None]:
+        """Nothing is prepared in the block."""
+        threshold, self.prepare_threshold = self.prepare_threshold, None
+        try:
+            yield
+        finally:
+            self.prepare_threshold = threshold
 
     def _deallocate(self, name: bytes | None) -> PQGen[None]:
         self.note_sent()  # psycopg has the server forget a name, or all of them, with a statement of its own

@@ -69,6 +69,8 @@ def test_statements_of_the_user_and_reads_are_not_kept(database: Database) -> No
             connection.execute("SELECT 1")
         with database.transaction() as users:
             users.execute(text("SELECT 2"))
+        with database.driver_transaction() as connection:
+            connection.executemany("SELECT %s", [(1,), (2,)])
         database.fetch(OWN, {"number": 1})
     assert kept(database) == []
 
