@@ -54,7 +54,9 @@ _EMPTY = """
         FOR found IN SELECT oid::regprocedure AS name FROM pg_proc WHERE pronamespace = 'public'::regnamespace LOOP
             EXECUTE format('DROP FUNCTION %s CASCADE', found.name);  -- with its triggers
         END LOOP;
-        FOR found IN SELECT sequencename AS name FROM pg_sequences WHERE last_value IS NOT NULL OR increment_by <> 1 LOOP
+        FOR found IN
+            SELECT sequencename AS name FROM pg_sequences WHERE last_value IS NOT NULL OR increment_by <> 1
+        LOOP
             EXECUTE format('ALTER SEQUENCE %I INCREMENT BY 1 RESTART', found.name);
         END LOOP;
     END $$
