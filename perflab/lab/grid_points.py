@@ -24,6 +24,7 @@ class GridPoint:
         p99_seconds_by_block: 99th percentile of the latency of an item, for the same blocks in the same order.
         mean_batch: Items per flush that were really sent.
         stable: Whether the writer kept up. A point that did not has no percentiles, and its figures are not used.
+        arrivals_per_second: Items that came; None where that is not known.
 
     Raises:
         InvalidInput: A setting is out of range; or the point is stable, and its two rows of figures differ in length,
@@ -36,6 +37,7 @@ class GridPoint:
     p99_seconds_by_block: tuple[float, ...]
     mean_batch: float
     stable: bool
+    arrivals_per_second: float | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or not self.flush_interval_seconds >= 0 or not self.mean_batch > 0:
@@ -67,6 +69,16 @@ class GridPoint:
     def p99(self) -> Estimate:
         """Geometric mean of the p99 over the blocks, seconds."""
         return geometric_mean_interval(self.p99_seconds_by_block)
+
+    @property
+    def items_at_risk(self) -> float | None:
+        """Items that are accepted and not yet written at a bad moment, which a killed process loses.
+
+        All that came within the last p99 of latency: of what came earlier 99 % is written. Little's law gives the mean
+        in the same way, with the mean latency (J. D. C. Little, "A Proof for the Queuing Formula L = lambda W",
+        *Operations Research* 9, 1961). A burst has more. None where arrivals are not known.
+        """
+        return None if self.arrivals_per_second is None else self.arrivals_per_second * self.p99.value
 
 
 def pareto(points: Sequence[GridPoint]) -> list[GridPoint]:

@@ -99,6 +99,7 @@ def recommend(
         indifference_set=tuple(point for point, inside in zip(eligible, within, strict=True) if inside),
         reason=_reason(chosen, eligible, len(ordered), latency_target_seconds),
         resamples=resamples,
+        items_at_risk=chosen.items_at_risk,
     )
 
 

@@ -46,6 +46,7 @@ class Recommendation:
         indifference_set: Points that meet the target and lose at most 2 % in at least 95 % of the resamples.
         reason: Why this one.
         resamples: Resamples drawn.
+        items_at_risk: Accepted and not yet written when the process is killed; None where arrivals are not known.
     """
 
     batch_size: int
@@ -61,6 +62,7 @@ class Recommendation:
     indifference_set: tuple[GridPoint, ...]
     reason: str
     resamples: int
+    items_at_risk: float | None = None
 
     @property
     def flat_optimum(self) -> bool:
@@ -73,7 +75,16 @@ class Recommendation:
         setting = in_words(self.batch_size, self.flush_interval_seconds)
         mean_batch = f"flushes held {_items(self.mean_batch)} on average"
         return " ".join(
-            (f"Send at {setting}; {mean_batch}.", self._figures, self.reason, self._certainty, self._indifference)
+            part
+            for part in (
+                f"Send at {setting}; {mean_batch}.",
+                self._figures,
+                self.reason,
+                self._certainty,
+                self._indifference,
+                self._risk,
+            )
+            if part
         )
 
     @property
@@ -100,6 +111,13 @@ class Recommendation:
             f"{_items(largest)}, and the expected loss against the best is "
             f"{format_percent(self.expected_regret)}{caution}."
         )
+
+    @property
+    def _risk(self) -> str:
+        if self.items_at_risk is None:
+            return ""
+        lost = _items(math.ceil(self.items_at_risk))
+        return f"A crash loses what is accepted and not yet written: about {lost} at this rate, more in a burst."
 
     @property
     def _indifference(self) -> str:

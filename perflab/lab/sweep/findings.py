@@ -163,6 +163,7 @@ class Findings:
                 p99_seconds_by_block=tuple(group["p99"]) if group["stable"].all() else (),
                 mean_batch=float(group["mean_batch"].mean()),
                 stable=bool(group["stable"].all()),
+                arrivals_per_second=float(group["items"].sum() / (len(group) * self.plan.replay_seconds)),
             )
             for _, group in self._of(Mode.REPLAY).sort_values("block").groupby(CELL, sort=True)
         ]

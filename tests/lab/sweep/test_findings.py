@@ -54,6 +54,19 @@ def test_the_recommendation_respects_the_target(findings: Findings) -> None:
     assert isinstance(findings.recommend(1e-5), NoRecommendation)
 
 
+def test_the_recommendation_says_what_a_crash_would_lose(findings: Findings) -> None:
+    chosen = findings.recommend(math.inf)
+    assert isinstance(chosen, Recommendation)
+    offered = findings.replay.set_index(["batch_size", "flush_interval"])["offered_per_second"]
+    rate = float(str(offered.loc[(chosen.batch_size, chosen.flush_interval_seconds)]))
+    assert chosen.items_at_risk == pytest.approx(rate * chosen.p99.value)
+    lost = f"{math.ceil(chosen.items_at_risk or 0):,}"
+    assert f"about {lost} items at this rate, more in a burst" in chosen.describe()
+    unknown = replace(chosen, items_at_risk=None).describe()
+    assert "crash loses" not in unknown
+    assert "  " not in unknown
+
+
 def test_the_recommendation_is_the_same_each_time(findings: Findings) -> None:
     assert findings.recommend(0.020) == findings.recommend(0.020)
 
