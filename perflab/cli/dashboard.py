@@ -32,6 +32,10 @@ def dashboard(
     rules: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Of alerts, in TOML; else the default ones.", show_default=False)
     ] = None,
+    sweep: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Of a sweep's results; how far it is is shown where one is or was run."),
+    ] = Path("reports/sweep.duckdb"),
     interval: Annotated[float, typer.Option(help="Seconds between two looks at the database, at least.")] = 1.0,
 ) -> None:
     """Serve a live page: throughput, batch sizes, flush causes and times, round trips saved, queues, workers, ticks.
@@ -47,14 +51,18 @@ def dashboard(
     import os
     import secrets
     import threading
+    import time
 
     from perflab.database.database import Database
     from perflab.database.schema import check_schema
     from perflab.monitoring.alerts.rule_files import default_rules, read_rules
     from perflab.monitoring.alerts.watch import AlertWatch
     from perflab.monitoring.dashboard.live import Live
+    from perflab.monitoring.dashboard.rings import SPANS
     from perflab.monitoring.dashboard.server import DashboardServer, is_loopback
+    from perflab.monitoring.history.store import History
     from perflab.monitoring.source import of_database
+    from perflab.monitoring.sweep_progress import SweepProgress
     from perflab.queue.stop_signals import stop_signals
 
     host, port = parse_address(listen)
@@ -65,13 +73,10 @@ def dashboard(
     with Database.open(database_url(url)) as database:
         check_schema(database)
         source = of_database(database)
-        with (
-            AlertWatch(source, chosen, notify=(), interval=ALERT_SECONDS) as watch,
-            DashboardServer(
-                Live(source, str(database.url), alerts=lambda: watch.alerts), host, port, token=token, interval=interval
-            ) as server,
-            stop_signals(stop.set),
-        ):
-            typer.echo(f"dashboard of {database.url} at {server.url}")
-            while not stop.wait(1.0):  # not every signal wakes the main thread out of a longer wait
-                pass
+        with AlertWatch(source, chosen, notify=(), interval=ALERT_SECONDS) as watch:
+            live = Live(source, str(database.url), alerts=lambda: watch.alerts, sweep=lambda: SweepProgress.read(sweep))
+            live.recall(History(database).between(time.time() - SPANS[-1].seconds, time.time()))
+            with DashboardServer(live, host, port, token=token, interval=interval) as server, stop_signals(stop.set):
+                typer.echo(f"dashboard of {database.url} at {server.url}")
+                while not stop.wait(1.0):  # not every signal wakes the main thread out of a longer wait
+                    pass

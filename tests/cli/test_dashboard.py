@@ -88,6 +88,7 @@ def test_others_need_the_token_that_is_printed(serve: Serve, environment: dict[s
         (["--listen", "8765"], "a host and a port"),
         (["--listen", "192.0.2.1:0"], "cannot be served"),
         (["--interval", "0"], "interval"),
+        (["--rules", "nowhere.toml"], "nowhere.toml"),
     ],
 )
 def test_what_cannot_be_served_is_refused(

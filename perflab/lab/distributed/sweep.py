@@ -127,7 +127,7 @@ def run_distributed_sweep(
     answers = Slices(plan, ingest_events(load_flights(plan.source)))
     with (
         _sweep_workers(cluster, list(lanes), plan, url) as actors,
-        sweep_progress(missing, len(known), progress) as bar,
+        sweep_progress(missing, len(known), progress, store=store.path, name=plan.name) as bar,
     ):
         environments = results([actor.environment().result for actor in actors])
         runs = {

@@ -98,7 +98,7 @@ def run_sweep(
     parts = Slices(plan, events)
     with (
         open_target(plan, url) as target,
-        sweep_progress(missing, len(known), progress) as bar,
+        sweep_progress(missing, len(known), progress, store=store.path, name=plan.name) as bar,
         old_objects_set_aside(),
     ):
         engine = target.environment()
@@ -125,10 +125,17 @@ def run_sweep(
 
 
 @contextmanager
-def sweep_progress(missing: Sequence[Visit], done: int, wanted: TextIO | bool | None) -> Iterator[Progress]:
-    """A bar over the visits that are missing, `done` others being there; `wanted` as `progress` of `run_sweep`."""
+def sweep_progress(
+    missing: Sequence[Visit],
+    done: int,
+    wanted: TextIO | bool | None,
+    *,
+    store: Path | None = None,
+    name: str = "sweep",
+) -> Iterator[Progress]:
+    """A bar for the length of a `with` block, and a note beside the store for the dashboard."""
     stream = (progress_stream() if wanted else None) if isinstance(wanted, bool) else wanted
-    bar = Progress(missing, done, stream=stream)
+    bar = Progress(missing, done, stream=stream, store=store, name=name)
     try:
         yield bar
     finally:

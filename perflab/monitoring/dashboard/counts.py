@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -72,22 +72,27 @@ class Rates:
         known = (self._processes or {}).get(process)
         return _NOTHING if known is None else known.rates
 
-    def total(self, name: str) -> float:
+    def total(self) -> Mapping[str, float]:
         """Of all of them."""
-        return sum(process.rates.get(name, 0.0) for process in (self._processes or {}).values())
+        totals: defaultdict[str, float] = defaultdict(float)
+        for process in (self._processes or {}).values():
+            for name, rate in process.rates.items():
+                totals[name] += rate
+        return totals
 
     @staticmethod
     def _next(known: _Process | None, new: Snapshot, began: float) -> _Process:
         if not new.gauges:  # it has ended, or is lost
             return _Process(new)
         if known is None:
-            return _Process(new, _rates(new, new.taken_at - began))
+            return _Process(new, rates_of(new, new.taken_at - began))
         if known.snapshot.taken_at == new.taken_at:
             return known
-        return _Process(new, _rates(new.since(known.snapshot), new.taken_at - known.snapshot.taken_at))
+        return _Process(new, rates_of(new.since(known.snapshot), new.taken_at - known.snapshot.taken_at))
 
 
-def _rates(change: Snapshot, seconds: float) -> Mapping[str, float]:
+def rates_of(change: Snapshot, seconds: float) -> Mapping[str, float]:
+    """What was counted in so many seconds, by name and per second; nothing where no time has passed."""
     if seconds <= 0:
         return _NOTHING
     finished = change.counted_by(queues.FINISHED, "outcome")

@@ -31,6 +31,7 @@ BODY_PANELS = (
     "depth",
     "watches",
     "queues",
+    "sweep",
     "processes",
 )
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from perflab.errors import PerflabError
 from perflab.monitoring.alerts.evaluation import Alert
-from perflab.monitoring.dashboard.counts import Rates, Totals
+from perflab.monitoring.change import EMPTY, Change
+from perflab.monitoring.dashboard.counts import Rates, Totals, rates_of
 from perflab.monitoring.dashboard.rings import Point, Rings, Span
 from perflab.monitoring.instruments import databases, flushes, ticks
 from perflab.monitoring.overview import Overview
 from perflab.monitoring.snapshot import Snapshot
 from perflab.monitoring.source import Labelled, Source
+from perflab.monitoring.sweep_progress import SweepProgress
 from perflab.monitoring.table_state import JOBS, OLDEST, OVERDUE, PAUSED, STATES, WATCHES, WORKERS
 
 QUANTILE_SECONDS = 10.0
@@ -79,6 +81,8 @@ class View:
     queues: Sequence[QueueLine]
     alerts: Sequence[Alert] | None
     """Those that are pending or firing; None where nobody watches."""
+    sweep: SweepProgress | None
+    """None where there is none."""
 
     @property
     def now(self) -> Point | None:
@@ -98,6 +102,7 @@ class Live:
         source: `of_database(db)` for all processes that publish there and its tables, or `of_process(registry)`.
         label: of what the figures are, without a password.
         alerts: those that are pending or firing now, such as `lambda: watch.alerts`; None: none are shown.
+        sweep: how far a sweep is, such as `lambda: SweepProgress.read(store)`; None: none is shown.
         clock: seconds since 1970.
     """
 
@@ -107,23 +112,27 @@ class Live:
         label: str,
         *,
         alerts: Callable[[], Sequence[Alert]] | None = None,
+        sweep: Callable[[], SweepProgress | None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
         self._label = label
         self._alerts = alerts
+        self._sweep = sweep
         self._clock = clock
         self._lock = threading.Lock()
         self._totals, self._rates, self._rings = Totals(), Rates(), Rings()
         self._read_at: float | None = None
         self._tables: Snapshot | None = None
         self._processes: Mapping[str, Snapshot] = {}
+        self._progress: SweepProgress | None = None
         self._error: str | None = None
 
     def look(self) -> None:
         """Read once. A failure is shown by the next view, beside the figures of before."""
         try:
             found = list(self._source())
+            progress = None if self._sweep is None else self._sweep()
         except PerflabError as error:
             with self._lock:
                 self._error = str(error)
@@ -132,14 +141,22 @@ class Live:
             now = self._clock()
             if self._read_at is not None and now < self._read_at:  # the clock was set back
                 self._totals, self._rates = Totals(), Rates()
-            self._error, self._read_at = None, now
+            self._error, self._read_at, self._progress = None, now, progress
             self._tables = next((one.snapshot for one in found if _is_of_tables(one)), None)
             self._processes = {
                 one.labels.get("process", THIS_PROCESS): one.snapshot for one in found if not _is_of_tables(one)
             }
             self._totals.add(found, now)
             self._rates.add(self._processes, now)
-            self._rings.add(self._point(now))
+            tables = EMPTY if self._tables is None else self._tables
+            self._rings.add(_point(now, self._rates.total(), self._totals.window(QUANTILE_SECONDS), tables))
+
+    def recall(self, history: Iterable[Change]) -> None:
+        """Begin with what happened before the first look, oldest first, as far as it fits into the longest span."""
+        with self._lock:
+            for change in history:
+                rates = rates_of(change.counted, change.seconds)
+                self._rings.recall(_point(change.ended_at, rates, change.counted, change.counted))
 
     def view(self, span: Span) -> View:
         """What is to be shown now."""
@@ -162,27 +179,27 @@ class Live:
                 ],
                 queues=_queues(self._tables) if self._tables else (),
                 alerts=None if self._alerts is None else self._alerts(),
+                sweep=self._progress,
             )
 
-    def _point(self, now: float) -> Point:
-        lately = self._totals.window(QUANTILE_SECONDS)
-        durations, waits = lately.distributed(flushes.DURATION), lately.distributed(flushes.WAIT)
-        lags = lately.distributed(ticks.LAG)
-        rate = self._rates.total
-        return Point(
-            moment=now,
-            items=rate("items"),
-            enqueued=rate("enqueued"),
-            done=rate("done"),
-            failed=rate("failed"),
-            round_trips=rate("round_trips"),
-            unbatched=rate("unbatched"),
-            flush_p50=durations.quantile(0.5) if durations.counts else NAN,
-            flush_p99=durations.quantile(0.99) if durations.counts else NAN,
-            wait_p99=waits.quantile(0.99) if waits.counts else NAN,
-            tick_lag=lags.quantile(0.99) if lags.counts else NAN,
-            **{state: sum(self._tables.gauged(JOBS, state=state)) if self._tables else 0.0 for state in STATES},
-        )
+
+def _point(moment: float, rates: Mapping[str, float], seen: Snapshot, tables: Snapshot) -> Point:
+    durations, waits = seen.distributed(flushes.DURATION), seen.distributed(flushes.WAIT)
+    lags = seen.distributed(ticks.LAG)
+    return Point(
+        moment=moment,
+        items=rates.get("items", 0.0),
+        enqueued=rates.get("enqueued", 0.0),
+        done=rates.get("done", 0.0),
+        failed=rates.get("failed", 0.0),
+        round_trips=rates.get("round_trips", 0.0),
+        unbatched=rates.get("unbatched", 0.0),
+        flush_p50=durations.quantile(0.5) if durations.counts else NAN,
+        flush_p99=durations.quantile(0.99) if durations.counts else NAN,
+        wait_p99=waits.quantile(0.99) if waits.counts else NAN,
+        tick_lag=lags.quantile(0.99) if lags.counts else NAN,
+        **{state: sum(tables.gauged(JOBS, state=state)) for state in STATES},
+    )
 
 
 def _is_of_tables(one: Labelled) -> bool:

@@ -98,6 +98,11 @@ class Rings:
             else:
                 ring.append(_Stretch(step, point))
 
+    def recall(self, point: Point) -> None:
+        """Take up a minute of before. It is in the longest span alone: in others it would be one point of many."""
+        span = SPANS[-1]
+        self._rings[span.name].append(_Stretch(int(point.moment // span.step_seconds), point))
+
     def points(self, span: Span) -> Sequence[Point]:
         """Of a span, the oldest first."""
         return [stretch.point() for stretch in self._rings[span.name]]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
 from perflab.database.database import Database
+from perflab.monitoring.change import Change
+from perflab.monitoring.dashboard.drawing import draw_panels
 from perflab.monitoring.dashboard.live import Live, QueueLine
 from perflab.monitoring.dashboard.rings import SPANS
 from perflab.monitoring.monitored import monitored
 from perflab.monitoring.registry import MetricsRegistry
 from perflab.monitoring.source import of_database, of_process
+from perflab.monitoring.sweep_progress import SweepProgress, progress_file
 from perflab.queue.job import NewJob
 from perflab.queue.queue import PriorityQueue
 from tests.monitoring.dashboard.sources import START, Process, Scripted, busy
@@ -186,6 +190,39 @@ def test_a_database_is_read_with_its_queues_and_processes(database: Database) ->
     view = live.view(NOW)
     assert [(queue.name, queue.ready) for queue in view.queues] == [("mail", 7)]
     assert len(view.processes) == 1
+
+
+def test_it_begins_with_what_history_has_kept() -> None:
+    source, live = busy(0)
+    counted = source.processes[0].published(START).snapshot
+    source.processes[0].flush(30)
+    change = Change(START - 120.0, START - 60.0, source.processes[0].published(START).snapshot.since(counted))
+    live = source.live()
+    live.recall([change])
+    live.look()
+    (kept, now) = live.view(SPANS[-1]).points
+    assert (kept.moment, kept.items) == (START - 60.0, 30 * FLUSH.delivered / 60.0)
+    assert kept.flush_p99 == pytest.approx(FLUSH.seconds, rel=0.01)
+    assert now.moment == START
+    assert len(live.view(NOW).points) == 1, "a minute is not one of its seconds"
+
+
+def test_how_far_a_sweep_is_is_shown_and_a_broken_note_is_said(tmp_path: Path) -> None:
+    store = tmp_path / "sweep.duckdb"
+    live = Live(Scripted(), "x", sweep=lambda: SweepProgress.read(store), clock=lambda: START)
+    live.look()
+    assert live.view(NOW).sweep is None
+    assert draw_panels(live.view(NOW))["sweep"].strip() == ""
+    for has_ended, says in ((False, "about 1.5 min left"), (True, "ended 5 s ago")):
+        SweepProgress("<grid>", 4, 12, 90.0, START - 5.0, has_ended).write(store)
+        live.look()
+        said = draw_panels(live.view(NOW))["sweep"].replace("\N{NARROW NO-BREAK SPACE}", " ")
+        assert "&lt;grid&gt;" in said
+        assert "4 of 12 visits" in said
+        assert says in said
+    progress_file(store).write_text("[]")
+    live.look()
+    assert "not the progress of a sweep" in str(live.view(NOW).error)
 
 
 def test_processes_that_come_and_go_leave_nothing() -> None:
