@@ -10,7 +10,7 @@ from statistics import median
 
 from perflab.errors import InvalidInput
 
-_OUTLIER_REACH = 8.0  # in standard deviations: far enough for three changed values to count, near enough for one not to
+_OUTLIER_REACH = 5.0  # in standard deviations: far enough for three changed values to count, near enough for one not to
 _DECAY = math.sqrt(0.5)
 
 
@@ -86,7 +86,7 @@ def find_change_points(
     between its two parts is greatest; the clearest cuts are taken first, and an interval that holds one already is out
     (seeded binary segmentation: S. Kovács, P. Bühlmann, H. Li and A. Munk, Biometrika 110, 2023), so that a change that
     was taken back is found as well as one that lasts. Every cut that was looked at counts for the significance
-    (Bonferroni), which is why it needs no random numbers. Outliers are drawn in to eight standard deviations of the
+    (Bonferroni), which is why it needs no random numbers. Outliers are drawn in to five standard deviations of the
     noise first, and the change must show in the medians: a spike is no change. Values that resemble the ones before
     them, as those of a busy service do, count for as much less. A drift shows as a staircase.
 
