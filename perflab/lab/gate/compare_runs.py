@@ -51,11 +51,16 @@ def compare_runs(before: Path, after: Path, thresholds: Thresholds, *, force: bo
         force: Compare what was measured on different machines or with different settings of the engine, too.
 
     Raises:
-        StoreError: a run cannot be read, is the same as the other, has no cell, or was measured elsewhere.
+        StoreError: a run cannot be read, is the same as the other, lacks rounds or cells, or was measured elsewhere.
     """
     if before.resolve() == after.resolve():
         raise StoreError(f"{str(before)!r} is compared with itself: give two runs")
     rounds = read_rounds(before), read_rounds(after)
+    if len(rounds[0]) != len(rounds[1]):
+        raise StoreError(
+            f"{str(before)!r} has {len(rounds[0])} runs and {str(after)!r} has {len(rounds[1])}: rounds are compared "
+            "in pairs, so measure the missing ones"
+        )
     if not force and (reasons := incomparable([*rounds[0], *rounds[1]])):
         raise StoreError(
             f"the runs were not measured under the same conditions ({'; '.join(map(str, reasons))}): measure both on "

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,6 +149,15 @@ def test_a_round_that_is_not_complete_is_told(tmp_path: Path) -> None:
     comparison = compared(tmp_path / "a", tmp_path / "b")
     assert comparison.outcome is Outcome.NOT_MEASURED
     assert comparison.cells[0].reason == "B has 5 of 6 planned blocks"
+
+
+def test_rounds_without_their_twin_are_refused(tmp_path: Path) -> None:
+    for number in range(8):
+        write_bench_folder(tmp_path / "a" / f"{number}", seed=number)
+        write_bench_folder(tmp_path / "b" / f"{number}", seed=number)
+    shutil.rmtree(tmp_path / "b" / "3")
+    with pytest.raises(StoreError, match=r"has 8 runs and .* has 7: rounds are compared in pairs"):
+        compared(tmp_path / "a", tmp_path / "b")
 
 
 @pytest.mark.parametrize(
