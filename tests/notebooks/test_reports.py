@@ -27,14 +27,15 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 EXPECTED = Path(__file__).parent / "expected"
 CHECKED = "nbval-check-output"
 TOUR, SWEEP, LATENCY = "01_first_look", "02_batch_size_and_flush_interval", "03_round_trips_and_latency"
-ADAPTIVE, QUEUE, WARMING, SCHEDULER = (
+ADAPTIVE, QUEUE, WARMING, SCHEDULER, MONITORING = (
     "04_adaptive_batching",
     "05_queue_and_workers",
     "06_cache_warming",
     "07_scheduler",
+    "11_monitoring",
 )
 FIXTURES = {TOUR: "tour", SWEEP: "sweep", LATENCY: "latency", ADAPTIVE: "adaptive", WARMING: "warming"}
-FIXTURES |= {SCHEDULER: "scheduler", QUEUE: "queue"}
+FIXTURES |= {SCHEDULER: "scheduler", QUEUE: "queue", MONITORING: "monitoring"}
 PLAN = standard_plan("smoke")
 FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
 
@@ -104,6 +105,11 @@ def warming(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_smoke(SCHEDULER, tmp_path_factory.mktemp("scheduler"))
+
+
+@pytest.fixture(scope="module")
+def monitoring(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_smoke(MONITORING, tmp_path_factory.mktemp("monitoring"))
 
 
 @pytest.fixture(params=list(FIXTURES))

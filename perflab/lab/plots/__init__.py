@@ -1,6 +1,7 @@
 """The figures of the lab. Each function takes what was found and returns a `Plot`: figure, reading and data."""
 
 from perflab.lab.plots.added_latency import throughput_by_added_latency
+from perflab.lab.plots.alerts import delays_of_alerts, flush_time_through_disturbances
 from perflab.lab.plots.best_batch import best_batch_by_added_latency
 from perflab.lab.plots.causes import flush_causes
 from perflab.lab.plots.confirmation import confirmation_ratios
@@ -36,11 +37,13 @@ __all__ = [
     "cost_of_warming",
     "cost_of_ways",
     "cost_over_runs",
+    "delays_of_alerts",
     "departures_by_hour",
     "drain_rate_by_workers",
     "export",
     "first_reads",
     "flush_causes",
+    "flush_time_through_disturbances",
     "hit_rate_over_time",
     "latency_and_cost_by_load",
     "latency_by_flush_interval",
