@@ -59,10 +59,15 @@ def delays_of_alerts(findings: AlertFindings) -> Plot:
     Data columns: those of `AlertFindings.delays`.
     """
     began = findings.delay("began_after_seconds")
-    title = "The alert never fired twice" if began is None else f"The alert fires {format_seconds(began.value)} later"
+    title = (
+        "The alert fired at fewer than two disturbances"
+        if began is None
+        else f"The alert fires {format_seconds(began.value)} later"
+    )
     figure, (axes,) = new_figure(
         title,
-        f"Each dot is one of {findings.plan.episodes} disturbances, known to within a look; squares: geometric means, 95 % intervals.",
+        f"Each dot is one of {findings.plan.episodes} disturbances, known to within a look. Squares are geometric means "
+        "with their 95 % intervals.",
         plot_height_inches=2.8,
     )
     for place, (column, color) in enumerate(zip(_LABELS, (ORANGE, GREEN), strict=True)):

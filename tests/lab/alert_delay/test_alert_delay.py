@@ -92,6 +92,6 @@ def test_figures_say_what_was_not_found() -> None:
     found = findings(MISSED, others="no_tick")
     course, delays = flush_time_through_disturbances(found), delays_of_alerts(found)
     assert "fired at 1 of 8 looks, and also fired: no_tick" in course.reading
-    assert delays.title == "The alert never fired twice"
+    assert delays.title == "The alert fired at fewer than two disturbances"
     assert "There are too few episodes in which it fires." in delays.reading
     assert delays.png()
