@@ -66,7 +66,7 @@ def delays_of_alerts(findings: AlertFindings) -> Plot:
     )
     figure, (axes,) = new_figure(
         title,
-        f"Each dot is one of {findings.plan.episodes} disturbances, known to within a look. Squares are geometric means "
+        f"Each dot is one of {findings.plan.episodes} disturbances, known to a look. Squares are geometric means "
         "with their 95 % intervals.",
         plot_height_inches=2.8,
     )
