@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
 
-.PHONY: test-prometheus help report notebook test lint types imports unit explore browser pgbouncer notebooks bench crossovers sweep reference figures gallery tables docs format clean
+.PHONY: test-prometheus help report notebook test lint types imports unit explore browser pgbouncer notebooks bench crossovers tune-proof sweep reference figures gallery tables docs format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -79,6 +79,9 @@ bench: $(VENV)/.lab ## our operations against the raw drivers of both engines, i
 
 crossovers: $(VENV)/.lab ## which bulk form is the cheapest for how many rows, into reports/crossovers.md
 	$(BIN)/python -m perflab.lab.bench.crossovers
+
+tune-proof: $(VENV)/.lab ## whether a tenth of the full grid's time finds as good a setting, into reports/tune_proof.md
+	$(BIN)/python -m perflab.lab.tune.proof
 
 sweep: $(VENV)/.lab ## the sweep without the notebook
 	$(BIN)/perflab sweep --profile $(PROFILE)

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from perflab.database.database import Database
 from perflab.database.presence import check_is_there
 from perflab.database.urls import parse_url
 from perflab.lab.measured_server import measured_server
 from perflab.lab.scratch.directory import scratch_directory
 from perflab.lab.sweep.plan import Engine
 from perflab.lab.sweep.server import sqlite_folder
+from perflab.lab.temporary_server import temporary_server
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +46,23 @@ def open_place(url: str) -> Iterator[Place]:
     else:
         with measured_server(url) as server:
             yield Place("postgresql", server.url)
+
+
+@contextmanager
+def own_database(engine: Engine, url: str | None = None) -> Iterator[str]:
+    """The URL of the database of a user, or of an empty one for those who have none, for the length of the block.
+
+    Args:
+        engine: "sqlite" or "postgresql".
+        url: of the user's own; None for a SQLite file in the temporary folder, or an embedded server.
+    """
+    if url is not None:
+        yield url
+    elif engine == "sqlite":
+        with TemporaryDirectory(prefix="perflab-tune-") as folder:
+            made = f"sqlite:///{Path(folder) / 'lab.db'}"
+            Database.open(made).close()
+            yield made
+    else:
+        with temporary_server() as server:
+            yield server.url

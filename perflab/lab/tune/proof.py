@@ -7,9 +7,10 @@ better than it is, so both settings are measured once more, side by side on othe
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,13 @@ from perflab.database.database import Database
 from perflab.lab.grid_points import GridPoint
 from perflab.lab.markdown_table import markdown_table
 from perflab.lab.plots.wording import times_interval
-from perflab.lab.quantities import format_percent, format_rate_interval, format_seconds, format_seconds_interval
+from perflab.lab.quantities import (
+    format_percent,
+    format_rate_interval,
+    format_seconds,
+    format_seconds_interval,
+    parse_seconds,
+)
 from perflab.lab.recommendation import NoRecommendation, in_words
 from perflab.lab.statistics.ratio import Ratio, paired_ratio
 from perflab.lab.sweep.added_latency import through_proxy
@@ -142,11 +149,11 @@ def proof_table(proofs: Mapping[str, Proof], latency_target: float) -> str:
 
 
 def write_proof(
-    path: Path, *, arrivals: float = 3_000.0, latency_target: float = 0.020, blocks: int = 8
+    path: Path, places: Sequence[str] = PLACES, *, arrivals: float, latency_target: float, blocks: int
 ) -> dict[str, Proof]:
-    """Prove all places, and write the table after each."""
+    """Prove one place after the other, and write the table after each."""
     proofs: dict[str, Proof] = {}
-    for place in PLACES:
+    for place in places:
         proofs[place] = prove(place, arrivals=arrivals, latency_target=latency_target, blocks=blocks)
         text = (
             "# `perflab tune` against the full grid\n\n"
@@ -222,6 +229,23 @@ def _tuned(tuning: Tuning) -> str:
     )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Prove what the arguments name, into `reports/tune_proof.md`."""
+    parser = argparse.ArgumentParser(prog="python -m perflab.lab.tune.proof", description=__doc__)
+    parser.add_argument("--place", action="append", choices=PLACES, help="may be repeated; all without it")
+    parser.add_argument("--arrivals", type=float, default=3_000.0, help="items per second")
+    parser.add_argument("--slo", default="20ms", help="the p99 that is wanted")
+    parser.add_argument("--blocks", type=int, default=8, help="of the grid")
+    given = parser.parse_args()
     Path("reports").mkdir(exist_ok=True)
-    write_proof(Path("reports/tune_proof.md"))
+    write_proof(
+        Path("reports/tune_proof.md"),
+        given.place or PLACES,
+        arrivals=given.arrivals,
+        latency_target=parse_seconds(given.slo, "--slo"),
+        blocks=given.blocks,
+    )
+
+
+if __name__ == "__main__":
+    main()

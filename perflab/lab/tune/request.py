@@ -12,6 +12,8 @@ from perflab.errors import InvalidInput
 
 LEAST_BUDGET_SECONDS = 5.0
 MOST_TARGET_SECONDS = 60.0
+FEWEST_BLOCKS = 3
+"""With fewer, an interval says nothing."""
 LEAST_ARRIVALS, MOST_ARRIVALS = 1.0, 100_000.0
 
 
@@ -28,6 +30,7 @@ class TuneRequest:
         budget: Seconds that measuring may take.
         durability: "normal" or "full".
         seed: Of orders, arrivals and resamples.
+        blocks: How often a setting is replayed at the most, where the budget has time for it.
 
     Raises:
         InvalidInput: a value is out of its range.
@@ -39,6 +42,7 @@ class TuneRequest:
     budget: float = 60.0
     durability: Durability = "normal"
     seed: int = 20130705
+    blocks: int = 10
 
     def __post_init__(self) -> None:
         check_number(self.latency_target, "latency_target", above_low=True, high=MOST_TARGET_SECONDS)
@@ -46,6 +50,7 @@ class TuneRequest:
             check_number(self.arrivals, "arrivals", low=LEAST_ARRIVALS, high=MOST_ARRIVALS)
         check_number(self.budget, "budget", low=LEAST_BUDGET_SECONDS, high=86_400.0)
         check_integer(self.seed, "seed", low=0)
+        check_integer(self.blocks, "blocks", low=FEWEST_BLOCKS)
         if self.durability not in get_args(Durability):
             raise InvalidInput(f"durability is {self.durability!r}: use 'normal' or 'full'")
 

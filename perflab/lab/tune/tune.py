@@ -32,7 +32,7 @@ from perflab.lab.sweep.server import server_label
 from perflab.lab.sweep.store import ResultsStore
 from perflab.lab.tune.place import Place, open_place
 from perflab.lab.tune.prediction import Prediction, batch_limit, choose, corrected, noise_of, predict_intervals
-from perflab.lab.tune.request import TuneRequest
+from perflab.lab.tune.request import FEWEST_BLOCKS, TuneRequest
 from perflab.lab.tune.result import Tuning
 
 COST_SIZES = (1, 10, 100, 1_000)
@@ -42,8 +42,7 @@ COST_ITEMS = 100
 SHARE_OF_CAPACITY, MOST_DEFAULT_ARRIVALS = 1 / 3, 5_000.0
 ITEMS_OF_A_REPLAY = 1.3 * samples_needed(0.99)
 """So that hardly any Poisson number of them is too few for a p99."""
-LEAST_REPLAY_SECONDS = 0.3
-FEWEST_BLOCKS, MOST_BLOCKS = 4, 10
+LEAST_REPLAY_SECONDS = 0.2
 MOST_INTERVALS = 4
 """Replayed in all, the first two at once."""
 FIRST_STEP = 2
@@ -176,7 +175,7 @@ class _Tuner:
             name="replays",
             replay_batch_sizes=(1,),
             replay_flush_intervals=(0.0,),
-            blocks=min(MOST_BLOCKS, blocks),
+            blocks=min(self.request.blocks, blocks),
             replay_seconds=seconds,
             arrivals="independent",
             speed_up=arrivals,

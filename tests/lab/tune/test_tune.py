@@ -12,12 +12,15 @@ import pytest
 
 from perflab.database.database import Database
 from perflab.errors import DatabaseUnusable, InvalidInput
+from perflab.lab.grid_points import GridPoint
 from perflab.lab.recommendation import NoRecommendation, Recommendation
+from perflab.lab.statistics.ratio import Ratio
 from perflab.lab.sweep.findings import Confirmation
 from perflab.lab.sweep.measure import Measurement, Slice
 from perflab.lab.sweep.plan import Cell, Mode
 from perflab.lab.sweep.target import Target
 from perflab.lab.tune.prediction import SHARES_OF_TARGET
+from perflab.lab.tune.proof import Proof, proof_table
 from perflab.lab.tune.report import write_report
 from perflab.lab.tune.request import TuneRequest
 from perflab.lab.tune.result import Tuning
@@ -214,3 +217,18 @@ def test_a_bad_url_is_refused_before_anything_is_made(
         tune(TuneRequest(url, TARGET), progress=False)
     assert "Canary" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_proof_holds_only_within_the_time_and_near_the_best(tuned: tuple[World, Tuning]) -> None:
+    _, found = tuned
+    best = GridPoint(100, 0.010, (10_000.0, 10_100.0), (0.015, 0.016), 30.0, stable=True)
+    near, far = (Ratio(value, value - 0.01, value + 0.01, value, 0.9, 1.1, 0.01, 0.02, 12) for value in (0.96, 0.94))
+    proof = Proof("SQLite", 11 * found.seconds, best, found, near, "15 ms", "16 ms")
+    assert proof.holds
+    assert not replace(proof, grid_seconds=9 * found.seconds).holds
+    assert not replace(proof, against_best=far).holds
+    assert not replace(proof, against_best=None).holds
+    table = proof_table({"SQLite": proof, "elsewhere": replace(proof, grid_best=None)}, TARGET)
+    assert "100 items or after 10.0 ms: 10,000/s" in table
+    assert "9.1%" in table
+    assert "none within 20.0 ms" in table
