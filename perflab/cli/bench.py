@@ -9,6 +9,13 @@ from typing import Annotated, Literal
 import typer
 
 from perflab.cli.database_url import ServerUrl, server_url
+from perflab.cli.examples import examples
+
+EXAMPLES = examples(
+    "perflab bench",
+    "perflab bench enqueue claim done --engine both",
+    "perflab bench submit --blocks 12 --most-blocks 48 --output reports/submit",
+)
 
 
 def bench(  # noqa: PLR0917  # options of a command are given by name

@@ -9,8 +9,14 @@ from typing import Annotated, Literal
 
 import typer
 
+from perflab.cli.examples import examples
 from perflab.errors import InvalidInput
 
+EXAMPLES = examples(
+    "perflab report 02",
+    "perflab report 02 --engine postgresql --profile full",
+    "perflab report notebooks/01_first_look.ipynb -p engine=sqlite --output reports/nightly",
+)
 NOTEBOOKS = Path("notebooks")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 import typer
 
 from perflab.cli.database_url import SchedulerAddress, ServerUrl, server_url
+from perflab.cli.examples import examples
 from perflab.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from perflab.lab.sweep.precision import RunSweep
     from perflab.lab.sweep.run import SweepReport
     from perflab.lab.sweep.store import ResultsStore
+
+EXAMPLES = examples(
+    "perflab sweep",
+    "perflab sweep --profile full --most-blocks 60 --budget-seconds 1800",
+    "perflab sweep --engine postgresql --added-latency-ms 2 --batch-sizes 1,10,100,1000 --store reports/far.duckdb",
+    "PERFLAB_LAB_URL=postgresql://me@db/lab perflab sweep --engine postgresql --latency-target-ms 50",
+)
 
 AddedLatency: TypeAlias = Annotated[
     float | None,

@@ -7,8 +7,9 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<language>\w*)(?P<options>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 TITLE = re.compile(r'title="([^"]+)"')
 SHELLS = {"console", "bash", "sh"}
+COMPLETION = {"--install-completion", "--show-completion"}
 BETWEEN = "----- what the next block prints -----"
 LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -91,13 +93,21 @@ def shell_lines(blocks: list[Block]) -> list[str]:
     return [line.removeprefix("$ ").strip() for line in text.splitlines() if line.strip()]
 
 
+def simple_commands(line: str) -> Iterator[list[str]]:
+    """The words of each command of a shell line: between pipes, `&&` and `;` that are not quoted."""
+    words = shlex.shlex(line, posix=True, punctuation_chars="|;&")
+    words.whitespace_split = True
+    for operator, command in groupby(words, key=lambda word: bool(re.fullmatch(r"[|;&]+", word))):
+        if not operator:
+            yield list(command)
+
+
 def perflab_calls(line: str) -> list[list[str]]:
     """The arguments of each call of `perflab` in a shell line, inside of `$(…)` too."""
     inner = re.findall(r"\$\((perflab [^)]*)\)", line)
     outer = re.sub(r"\$\([^)]*\)", "VALUE", line)
     calls = []
-    for command in [*inner, *re.split(r"\||&&|;", outer)]:
-        words = shlex.split(command, comments=True)
+    for words in [*(shlex.split(command) for command in inner), *simple_commands(outer)]:
         while words and re.fullmatch(r"\w+=.*|export|sudo", words[0]):
             words.pop(0)
         if words and words[0] == "perflab":
@@ -110,13 +120,15 @@ class NotUnderstood(Exception):
 
 
 def parse(arguments: list[str]) -> None:
-    """Parse a call by the real command line, and run nothing.
+    """Parse a call by the real command line, and run nothing: an option that acts while it is parsed is only known.
 
     Raises:
         NotUnderstood: there is no such command, option or argument, or it does not take that value.
     """
     command: Any = typer.main.get_command(app)
     context, name = None, "perflab"
+    if arguments and arguments[0] in COMPLETION and arguments[0] in {each for p in command.params for each in p.opts}:
+        return
     try:
         while True:
             context = command.make_context(name, list(arguments), parent=context)

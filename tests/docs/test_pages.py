@@ -80,6 +80,7 @@ def test_a_block_with_a_title_is_a_file_for_the_others(tmp_path: Path) -> None:
         ("PERFLAB_DATABASE_URL=sqlite:///lab.db perflab db doctor a b", "unexpected extra argument"),
         ("perflab report 02 --engine oracle | cat", "not one of"),
         ('psql "$(perflab db location)"', "No such command"),
+        ("true && echo 'a;b|c' | perflab sweeps", "No such command"),
     ],
 )
 def test_a_command_that_is_no_longer_there_is_found(line: str, reason: str) -> None:
