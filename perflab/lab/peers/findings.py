@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,33 @@ from perflab.lab.statistics.intervals import Estimate, geometric_mean_interval
 from perflab.lab.statistics.percentiles import PercentileReading, percentile
 from perflab.lab.statistics.ratio import Ratio, paired_ratio
 from perflab.lab.sweep.environment import Environment
+
+PromiseVerdict = Literal["kept", "missed", "beyond the raw driver", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What became of a promise.
+
+    Attributes:
+        promise: What was promised.
+        ratio: How many times as fast as the peer ours is.
+        limit: How many times as fast SQL by hand on the raw driver is, at the same durability; None: not measured.
+    """
+
+    promise: Promise
+    ratio: Ratio
+    limit: Ratio | None
+
+    @property
+    def verdict(self) -> PromiseVerdict:
+        """By the intervals. What the raw driver itself does not reach was promised too high, and is not missed."""
+        if self.ratio.low >= self.promise.factor:
+            return "kept"
+        if self.ratio.high >= self.promise.factor:
+            return "inconclusive"
+        is_beyond = self.limit is not None and self.limit.high < self.promise.factor
+        return "beyond the raw driver" if is_beyond else "missed"
 
 
 class PeersFindings:
@@ -111,17 +139,23 @@ class PeersFindings:
                 )
         return pd.DataFrame(rows)
 
+    def limit_beside(self, card: Card) -> str | None:
+        """The loop on the raw driver that a queue is held against: that of its durability; None: not measured."""
+        limits = (each for each in self.cards if each.role == "limit" and each.durability == card.durability)
+        return next((each.name for each in limits), None)
+
     @cached_property
-    def promises(self) -> list[tuple[Promise, Ratio, str]]:
-        """Those of this engine that were measured, each with its ratio and "kept", "missed" or "inconclusive"."""
+    def judgements(self) -> list[Judgement]:
+        """Of the promises on this engine that were measured."""
         found = []
-        measured = {card.name for card in self.cards}
+        measured = {card.name: card for card in self.cards}
         for promise in PROMISES:
-            if {promise.peer, promise.ours} <= measured:
+            if {promise.peer, promise.ours} <= measured.keys():
                 ratio = self.times_faster(promise.ours, promise.peer, promise.measure)
                 assert ratio is not None  # promises are made where there is a call
-                verdict = "kept" if ratio.low >= promise.factor else "missed" if ratio.high < promise.factor else ""
-                found.append((promise, ratio, verdict or "inconclusive"))
+                raw = self.limit_beside(measured[promise.ours])
+                limit = self.times_faster(raw, promise.peer, promise.measure) if raw else None
+                found.append(Judgement(promise, ratio, limit))
         return found
 
     @cached_property

@@ -20,6 +20,7 @@ from perflab.lab.peers.plan import MEASURES, Measure
 from perflab.lab.plots.wording import times_interval
 from perflab.lab.quantities import format_rate, format_seconds_interval
 from perflab.lab.statistics.percentiles import PercentileReading
+from perflab.lab.statistics.ratio import Ratio
 
 _ENGINES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 _METHOD = (
@@ -31,6 +32,10 @@ _BATCHERS = (
     "What the peers do with a batch is hand-written for the raw driver, without checks. Ours takes Core statements, "
     "works in a thread of its own so that the loop goes on, bounds what waits, and finds the item that broke a "
     "statement, which fails a whole batch of theirs."
+)
+_PROMISES = (
+    "The promises were made before anything was measured. The raw driver's own loop, SQL by hand without the queue's "
+    "guarantees, says what is possible: a promise that it does not reach either is beyond the raw driver."
 )
 _LATENCY = (
     "From before the call that enqueues one job in another process to its handler on an idle worker, a job every "
@@ -68,18 +73,19 @@ def throughput_table(findings: PeersFindings) -> str:
 
 
 def promise_table(findings: PeersFindings) -> str:
-    """What was promised, and what was found."""
+    """What was promised, what was found, and how many times as fast the raw driver itself is."""
     return markdown_table(
-        ["", "", "promised", "found [95 %]", "verdict"],
+        ["", "", "promised", "found [95 %]", "raw driver [95 %]", "verdict"],
         [
             [
-                MEASURES[promise.measure],
-                f"{promise.ours} against {promise.peer}",
-                f"at least {promise.factor:g} times as fast",
-                times_interval(ratio.value, ratio.low, ratio.high),
-                verdict,
+                MEASURES[judgement.promise.measure],
+                f"{judgement.promise.ours} against {judgement.promise.peer}",
+                f"at least {judgement.promise.factor:g} times as fast",
+                _times(judgement.ratio),
+                _times(judgement.limit) if judgement.limit else "not measured",
+                judgement.verdict,
             ]
-            for promise, ratio, verdict in findings.promises
+            for judgement in findings.judgements
         ],
     )
 
@@ -122,8 +128,8 @@ def engine_section(findings: PeersFindings) -> str:
     if len(drains):
         jobs, runs = int(drains["jobs"].sum()), int(drains["runs"].sum())
         parts.append(f"Checked by what handlers saw: {jobs:,} jobs ran in {runs:,} runs, none was left unfinished.")
-    if findings.promises:
-        parts += ["### Promises", promise_table(findings)]
+    if findings.judgements:
+        parts += ["### Promises", _PROMISES, promise_table(findings)]
     if findings.latencies:
         parts += ["### Start latency", _LATENCY.format(plan=plan), latency_table(findings)]
     parts += ["### What each promises", card_table(findings)]
@@ -169,8 +175,13 @@ def _summary(findings: PeersFindings) -> dict[str, Any]:
         "not_measured": findings.reasons,
         "costs": findings.costs.to_dict("records"),
         "promises": [
-            {**asdict(promise), "found": ratio.value, "low": ratio.low, "high": ratio.high, "verdict": verdict}
-            for promise, ratio, verdict in findings.promises
+            {
+                **asdict(judgement.promise),
+                **_found("found", judgement.ratio),
+                **_found("raw_driver", judgement.limit),
+                "verdict": judgement.verdict,
+            }
+            for judgement in findings.judgements
         ],
         "start_latency": {
             name: {f"p{100 * fraction:g}": _bounds(reading) for fraction, reading in readings.items()}
@@ -186,7 +197,16 @@ def _rate(findings: PeersFindings, card: Card, measure: Measure) -> str:
     rate = format_rate(1 / estimate.value)
     ours = findings.ours_beside(card)
     ratio = None if ours == card.name else findings.times_faster(ours, card.name, measure)
-    return rate if ratio is None else f"{rate} ({times_interval(ratio.value, ratio.low, ratio.high)})"
+    return rate if ratio is None else f"{rate} ({_times(ratio)})"
+
+
+def _times(ratio: Ratio) -> str:
+    return times_interval(ratio.value, ratio.low, ratio.high)
+
+
+def _found(name: str, ratio: Ratio | None) -> dict[str, float | None]:
+    value, low, high = (ratio.value, ratio.low, ratio.high) if ratio else (None, None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
 
 
 def _reading(reading: PercentileReading) -> str:

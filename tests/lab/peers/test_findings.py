@@ -44,7 +44,8 @@ def findings() -> PeersFindings:
 
 def test_promises_are_judged_by_their_intervals(findings: PeersFindings) -> None:
     found: object = {
-        (each.measure, each.ours, each.peer): (ratio.value, verdict) for each, ratio, verdict in findings.promises
+        (each.promise.measure, each.promise.ours, each.promise.peer): (each.ratio.value, each.verdict)
+        for each in findings.judgements
     }
     assert found == {
         ("drain", "perflab", "procrastinate"): (pytest.approx(90), "kept"),
@@ -52,7 +53,7 @@ def test_promises_are_judged_by_their_intervals(findings: PeersFindings) -> None
         ("drain", "perflab, kept", "pgqueuer"): (pytest.approx(26 / 12), "kept"),
         ("enqueue_bulk", "perflab", "pgqueuer"): (pytest.approx(1.4), "kept"),
     }
-    missed = "| perflab against pgqueuer | at least 3 times as fast | 2.60 [2.60, 2.60] | missed |"
+    missed = "| perflab against pgqueuer | at least 3 times as fast | 2.60 [2.60, 2.60] | 3.25 [3.25, 3.25] | missed |"
     assert missed in promise_table(findings)
 
 
@@ -60,8 +61,46 @@ def test_a_noisy_promise_is_inconclusive(findings: PeersFindings) -> None:
     visits = findings.visits
     noisy = (visits["queue"] == "procrastinate") & (visits["block"] % 2 == 0)
     visits.loc[noisy, "drain"] = visits.loc[noisy, "drain"] * 0.7
-    verdicts = {(each.ours, each.peer): verdict for each, _, verdict in findings.promises}
-    assert verdicts["perflab", "procrastinate"] == "inconclusive"
+    assert verdict_on("procrastinate", findings) == "inconclusive"
+
+
+def verdict_on(peer: str, findings: PeersFindings) -> str:
+    """Of the promise of a drain faster than a peer's."""
+    (judgement,) = (
+        each
+        for each in findings.judgements
+        if (each.promise.measure, each.promise.ours, each.promise.peer) == ("drain", "perflab", peer)
+    )
+    return judgement.verdict
+
+
+@pytest.mark.parametrize(
+    ("raw_seconds", "verdict"),
+    [(26e-6 / 2.9, "beyond the raw driver"), (26e-6 / 3.1, "missed"), (None, "missed")],
+)
+def test_a_promise_that_the_raw_driver_misses_too_is_beyond_it(
+    findings: PeersFindings, raw_seconds: float | None, verdict: str
+) -> None:
+    """Three times pgqueuer was promised."""
+    visits = findings.visits
+    raw = visits["queue"] == "raw driver"
+    if raw_seconds is None:
+        findings.visits = visits[~raw]
+    else:
+        visits.loc[raw, "drain"] *= raw_seconds / DRAIN["raw driver"]
+    assert verdict_on("pgqueuer", findings) == verdict
+    assert verdict_on("procrastinate", findings) == "kept", "90 times, where 80 were promised"
+    row = next(line for line in promise_table(findings).splitlines() if "perflab against pgqueuer | at least 3" in line)
+    assert ("| not measured |" in row) == (raw_seconds is None)
+    assert row.endswith(f"| {verdict} |")
+
+
+def test_a_raw_driver_that_is_too_noisy_excuses_nothing(findings: PeersFindings) -> None:
+    visits = findings.visits
+    noisy = (visits["queue"] == "raw driver") & (visits["block"] % 2 == 0)
+    visits.loc[visits["queue"] == "raw driver", "drain"] *= 1.2
+    visits.loc[noisy, "drain"] *= 0.8
+    assert verdict_on("pgqueuer", findings) == "missed"
 
 
 def test_tables_say_how_many_times_faster_ours_is_and_who_is_missing(findings: PeersFindings) -> None:
