@@ -45,6 +45,11 @@ def write_rows(
         columns: at least one value in each.
     """
     rows = len(columns[0])
+    if rows == 1:
+        cursor = connection.execute(
+            _statement(sql, len(given), (True,) * len(columns), 1), (*given, *(column[0] for column in columns))
+        )
+        return WrittenRows(cursor.rowcount, cursor.lastrowid)
     is_shared = tuple(column[0] is column[-1] and column.count(column[0]) == rows for column in columns)
     once = (*given, *(column[0] for column, shared in zip(columns, is_shared, strict=True) if shared))
     own = [*zip(*(column for column, shared in zip(columns, is_shared, strict=True) if not shared), strict=True)]

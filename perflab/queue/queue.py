@@ -40,6 +40,7 @@ Id = TypeVar("Id")
 Ack = TypeVar("Ack")
 
 LONGEST_AGEING_SECONDS = 366 * 86_400.0
+_ON_CONFLICT = get_args(OnConflict)
 
 
 def utc_now() -> datetime:
@@ -288,7 +289,7 @@ class PriorityQueue(QueueClaims, QueueLeases, QueueCare, QueueDone, QueueProgres
         return self.db.apply(self._count_inside, [most], connection=connection)[0]
 
     def _enqueueing(self, on_conflict: OnConflict) -> Enqueue:
-        check_choice(on_conflict, "on_conflict", get_args(OnConflict))
+        check_choice(on_conflict, "on_conflict", _ON_CONFLICT)
         operations = self.operations
         if on_conflict == "skip":
             return operations.enqueue

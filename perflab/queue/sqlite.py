@@ -85,13 +85,13 @@ class SQLiteQueueEngine:
         return sorted(cursor.fetchall(), key=claim_order(ageing))
 
     def mark_done(self, connection: DriverConnection, leases: Sequence[Lease]) -> list[bool]:
-        return first_only(leases, _where_held(connection, "mark_done", leases))
+        return first_only(leases, _delete_held(connection, leases))
 
     def keep_done(self, connection: DriverConnection, rows: Sequence[FinishedRow], now: int) -> list[bool]:
         leases = [row[:2] for row in rows]
         for attempt, ids in group_ids(leases).items():
             connection.execute(_SQL["copy_done"], (_json_array(ids), attempt, now))
-        held = _where_held(connection, "mark_done", leases)
+        held = _delete_held(connection, leases)
         result_of = {row[:2]: row[2] for row in reversed(rows)}
         with_result = [(lease[0], result) for lease, result in result_of.items() if lease in held and result != "null"]
         if with_result:
@@ -249,6 +249,22 @@ def _where_held(connection: DriverConnection, statement: str, leases: Sequence[L
     held: set[Lease] = set()
     for attempt, ids in group_ids(leases).items():
         held.update(connection.execute(_SQL[statement], (_json_array(ids), attempt, *parameters)))
+    return held
+
+
+def _delete_held(connection: DriverConnection, leases: Sequence[Lease]) -> set[Lease]:
+    """Delete jobs whose leases hold, and return these leases.
+
+    Of one job the count tells. Which of several are lost is asked before, and nobody else writes in between: RETURNING
+    would keep a row for each that is deleted until the statement ends (1.8 µs a job, and so 1.1).
+    """
+    held = set(leases)
+    for attempt, ids in group_ids(leases).items():
+        parameters = (_json_array(ids), attempt)
+        if len(ids) > 1:
+            held.difference_update((job_id, attempt) for (job_id,) in connection.execute(_SQL["lost"], parameters))
+        if not connection.execute(_SQL["mark_done"], parameters).rowcount:
+            held.difference_update((job_id, attempt) for job_id in ids)
     return held
 
 

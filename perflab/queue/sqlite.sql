@@ -103,7 +103,12 @@ RETURNING priority, run_at, id, payload, attempt, max_attempts, key, payload_zst
 -- The fence: id, attempt and state. A job that somebody else holds by now has another attempt.
 DELETE FROM perflab_jobs
 WHERE id IN (SELECT value FROM json_each(?1)) AND attempt = ?2 AND state = 'running'
-RETURNING id, attempt
+
+-- name: lost
+-- Before mark_done, in the same transaction: what that one will pass over.
+SELECT value
+FROM json_each(?1)
+WHERE NOT EXISTS (SELECT 1 FROM perflab_jobs WHERE id = value AND attempt = ?2 AND state = 'running')
 
 -- name: copy_done
 -- Before mark_done, in the same transaction, where finished jobs are kept.

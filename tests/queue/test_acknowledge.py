@@ -71,17 +71,19 @@ def test_an_acknowledgement_of_a_lost_lease_changes_nothing(
 
 @pytest.mark.parametrize("jobs", [1, 500])
 def test_the_round_trips_do_not_grow_with_the_jobs(queue: Queue, jobs: int) -> None:
-    for acknowledge in (
-        queue.extend_lease,
-        lambda jobs: queue.mark_error_bulk([(job, "x") for job in jobs]),
-        queue.release,
-        queue.mark_done_bulk,
+    # SQLite asks for the lost ones of several first, which takes less time than hearing of each that is deleted.
+    asked = int(jobs > 1 and queue.db.engine_name == "sqlite")
+    for acknowledge, more in (
+        (queue.extend_lease, 0),
+        (lambda jobs: queue.mark_error_bulk([(job, "x") for job in jobs]), 0),
+        (queue.release, 0),
+        (queue.mark_done_bulk, asked),
     ):
         queue.bulk_enqueue([NewJob(0)] * jobs)
         claimed = queue.claim(jobs)
         with queue.db.counting() as count:
             assert acknowledge(claimed) == [True] * jobs
-        assert count.round_trips == queue.db.round_trips_of_one
+        assert count.round_trips == queue.db.round_trips_of_one + more
 
 
 def test_nothing_to_write_costs_nothing(queue: Queue) -> None:

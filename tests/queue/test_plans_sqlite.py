@@ -18,6 +18,7 @@ EXPECTED: dict[str, tuple[tuple[Any, ...], str]] = {
     "claim": (("q", 9, 9, "w", 1, 9), "perflab_jobs_ready (queue=?)"),
     "claim_aged": (("q", 9, 9, "w", 1, 9, 9), "perflab_jobs_ready (queue=? AND priority=?)"),
     "mark_done": (("[1]", 1), BY_ID),
+    "lost": (("[1]", 1), BY_ID),
     "copy_done": (("[1]", 1, 9), BY_ID),
     "keep_result": (("1", None, 1), "SEARCH perflab_jobs_done USING INTEGER PRIMARY KEY (rowid=?)"),
     "done_jobs": (("q", 9, 9, 9), "perflab_jobs_done_at (queue=? AND done_at<?)"),
