@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from perflab.database.embedded import EmbeddedServer
+from perflab.lab.gate.run_history import read_history
 from perflab.lab.notebook import OUTPUT_VARIABLE, PROFILE_VARIABLE, URL_VARIABLE
 from perflab.lab.report.notebook import read_notebook, tags
 from perflab.lab.report.run import ReportResult, run_report
@@ -22,6 +24,7 @@ from perflab.lab.sweep.findings import Findings
 from perflab.lab.sweep.profiles import standard_plan
 from perflab.lab.sweep.store import ResultsStore
 from perflab.lab.workloads.request_traces import TRACES_VARIABLE
+from tests.lab.gate.written_runs import write_bench_folder
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 EXPECTED = Path(__file__).parent / "expected"
@@ -35,8 +38,8 @@ ADAPTIVE, QUEUE, WARMING, SCHEDULER, MONITORING = (
     "11_monitoring",
 )
 FIXTURES = {TOUR: "tour", SWEEP: "sweep", LATENCY: "latency", ADAPTIVE: "adaptive", WARMING: "warming"}
-TUNE = "09_tune_your_database"
-FIXTURES |= {SCHEDULER: "scheduler", QUEUE: "queue", MONITORING: "monitoring", TUNE: "tune"}
+TUNE, HISTORY = "09_tune_your_database", "10_history_and_trends"
+FIXTURES |= {SCHEDULER: "scheduler", QUEUE: "queue", MONITORING: "monitoring", TUNE: "tune", HISTORY: "history"}
 PLAN = standard_plan("smoke")
 FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
 
@@ -117,6 +120,11 @@ def monitoring(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def tune(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """On a busy machine nothing may meet the target, and the report then says so."""
     return run_smoke(TUNE, tmp_path_factory.mktemp("tune"))
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_smoke(HISTORY, tmp_path_factory.mktemp("history"))
 
 
 @pytest.fixture(params=list(FIXTURES))
@@ -279,6 +287,33 @@ def test_the_warming_notebook_has_all_rows_where_they_are_predicted(warming: Run
     assert costs["jobs_round_trips"].to_dict()["predicted"] == 0
     assert 0 < costs["all_round_trips"]["predicted"] < 100 < costs["all_round_trips"]["cold"] == 1_000
     assert costs["outdated"]["cold"] == 0 < costs["outdated"]["predicted"]
+
+
+def test_the_history_notebook_measures_runs_that_the_command_reads(history: Run) -> None:
+    assert history.html.count('src="data:image/png') == 3
+    assert (history.result.headline or "").startswith("runs 12 · changes of level ")
+    data = pd.read_csv(history.folder / f"{HISTORY}-smoke" / "over_raw_forms.csv", keep_default_na=False)
+    assert data["run"].tolist() == list(range(12))
+    assert data["environment"].str.contains("FULL").tolist() == [run == 4 for run in range(12)]
+    assert data["commit"].str.contains("4 calls").tolist() == [run >= 8 for run in range(12)]
+    assert len(read_history([history.folder]).runs) == 12
+
+
+def test_the_history_notebook_reads_runs_of_ones_own(tmp_path: Path) -> None:
+    for day in range(1, 13):
+        write_bench_folder(
+            tmp_path / "runs" / f"{day}",
+            factor=1.0 if day < 7 else 1.3,
+            seed=day,
+            measured_at=datetime(2026, 1, day, tzinfo=UTC),
+            commit=f"c{day}",
+            operations=["enqueue", "claim"],
+        )
+    run = run_smoke(HISTORY, tmp_path / "report", runs=str(tmp_path / "runs"), cell="claim, sqlite")
+    assert run.result.error is None
+    assert (run.result.headline or "").startswith("runs 12 · changes of level 1 · unexplained rise at run 6 · noise ")
+    assert "since 2026-01-07 00:00, commit c7" in run.html
+    assert "known:" not in run.html
 
 
 def test_a_latency_notebook_without_a_baseline_is_refused(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ class OurCall:
     def visit(self, block: int) -> float:
         with self.engine.fresh_database() as url, Database.open(url) as database:
             batches = _make_batches(self.engine, database, url, self.call, block)
-            return _timed(self.call.bind(database), [self.call.make_items(rows) for rows in batches])
+            return seconds_per_row(self.call.bind(database), [self.call.make_items(rows) for rows in batches])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class RawForm:
                     with self.engine.transaction(connection):
                         self.write(connection, rows)
 
-                return _timed(write, batches)
+                return seconds_per_row(write, batches)
 
 
 def bulk_comparison(engine: BenchEngine, call: BulkCall) -> Comparison:
@@ -117,7 +117,7 @@ def _make_batches(engine: BenchEngine, database: Database, url: str, call: BulkC
     return batches
 
 
-def _timed(write: Callable[[Rows], object], batches: Sequence[Rows]) -> float:
+def seconds_per_row(write: Callable[[Rows], object], batches: Sequence[Rows]) -> float:
     """Seconds per row of all batches but the first ones."""
     for batch in batches[:WARM_UP_BATCHES]:
         write(batch)

@@ -15,6 +15,7 @@ from perflab.lab.plots.queue_calls import queue_calls_by_batch_size
 from perflab.lab.plots.queue_depth import claim_time_by_depth
 from perflab.lab.plots.queue_drain import drain_rate_by_workers
 from perflab.lab.plots.queue_snapshot import claim_time_under_a_snapshot, size_under_a_snapshot
+from perflab.lab.plots.rises_seen import rises_seen
 from perflab.lab.plots.round_trips import round_trips_saved
 from perflab.lab.plots.round_trips_per_item import round_trips_per_item
 from perflab.lab.plots.run_history import cost_over_runs
@@ -49,6 +50,7 @@ __all__ = [
     "latency_by_flush_interval",
     "prediction_error",
     "queue_calls_by_batch_size",
+    "rises_seen",
     "round_trips_per_item",
     "round_trips_saved",
     "size_under_a_snapshot",
