@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -24,6 +25,7 @@ from perflab.errors import PerflabError
 from perflab.lab.network.postgres_meter import PostgresMeter
 from perflab.lab.network.postgres_url import server_address, url_through
 from perflab.lab.network.proxy import Proxy
+from tests.machines import EmptyDatabase
 from tests.postgres_databases import PostgresDatabases
 
 # A busy machine is no reason to fail: what is slow is found by the bench, and never by a test. Examples start with what
@@ -36,6 +38,8 @@ settings.register_profile(
 )
 # The same examples each time and everywhere: a test fails when the code has changed. `make explore` looks for others.
 settings.register_profile("perflab", settings.get_profile("explore"), derandomize=True, database=None)
+# Each state machine thousands of times.
+settings.register_profile("soak", settings.get_profile("explore"), max_examples=4000)
 settings.load_profile("perflab")
 
 # What a shell without job control starts in the background ignores Ctrl-C, and so do all processes that it starts.
@@ -95,6 +99,21 @@ def database(perflab_url: str) -> Iterator[Database]:
     """An opened database with perflab's tables, closed at the end."""
     with Database.open(perflab_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def empty_database(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> EmptyDatabase:
+    """Makes databases as `perflab_url` is one, for state machines; on PostgreSQL a new one ends the one before."""
+    if engine == "postgresql":
+        databases: PostgresDatabases = request.getfixturevalue("postgres_databases")
+        return databases.perflab
+    template, numbers = request.getfixturevalue("sqlite_template"), count()
+
+    def copied() -> str:
+        path = shutil.copy(template, tmp_path / f"{next(numbers)}.db")
+        return f"sqlite:///{path}"
+
+    return copied
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
