@@ -37,6 +37,12 @@ unit: $(VENV)/.dev pgbouncer browser
 explore: $(VENV)/.dev ## the properties with random examples, other ones each time
 	$(BIN)/python -m pytest -n auto --dist loadfile -m hypothesis --hypothesis-profile explore
 
+.PHONY: soak
+
+soak: $(VENV)/.dev ## the state machines of queue and scheduler 2,000 times on each engine, other runs each time
+	$(BIN)/python -m pytest --timeout 7200 --hypothesis-profile soak tests/queue/test_queue_model.py \
+		tests/scheduler/test_scheduler_model.py
+
 # The tests run one of their own; the package's service is not to start. In CI its tests fail where it is missing.
 pgbouncer:
 	@PATH="$$PATH:/usr/sbin"; command -v pgbouncer >/dev/null || { \
