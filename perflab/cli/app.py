@@ -20,6 +20,8 @@ from perflab.cli.compare import GateCommand, compare
 from perflab.cli.dashboard import EXAMPLES as DASHBOARD_EXAMPLES
 from perflab.cli.dashboard import dashboard
 from perflab.cli.db import db
+from perflab.cli.doctor import EXAMPLES as DOCTOR_EXAMPLES
+from perflab.cli.doctor import doctor
 from perflab.cli.examples import examples
 from perflab.cli.fleet import fleet
 from perflab.cli.history import EXAMPLES as HISTORY_EXAMPLES
@@ -73,6 +75,7 @@ def perflab(
     """A performance lab for batching on SQL databases."""
 
 
+app.command(epilog=DOCTOR_EXAMPLES)(doctor)
 app.command(epilog=SWEEP_EXAMPLES)(sweep)
 app.command(epilog=TUNE_EXAMPLES)(tune)
 app.command(epilog=REPORT_EXAMPLES)(report)

@@ -14,6 +14,7 @@ import typer
 from perflab.cli.database_url import DatabaseUrl, database_url
 from perflab.cli.db_advise import advise
 from perflab.cli.examples import examples
+from perflab.cli.terminal import print_diagnosis
 from perflab.errors import InvalidInput, LifecycleError
 
 DIRECTORY = Path("perflab-postgres")
@@ -143,7 +144,10 @@ def doctor(
     from perflab.database.doctor.examine import examine
 
     diagnosis = examine(database_url(url))
-    typer.echo(json.dumps(diagnosis.as_json(), indent=2) if as_json else diagnosis.describe())
+    if as_json:
+        typer.echo(json.dumps(diagnosis.as_json(), indent=2))
+    else:
+        print_diagnosis(diagnosis)
     failing = (Verdict.FAILURE, Verdict.WARNING) if strict else (Verdict.FAILURE,)
     if diagnosis.verdict in failing:
         raise typer.Exit(1)

@@ -34,15 +34,15 @@ class Check:
     def describe(self) -> str:
         """The check as one line."""
         advice = f"; {self.advice}" if self.advice else ""
-        return f"{self.verdict:<4}  {self.name:<12}  {self.finding}{advice}"
+        return f"{self.verdict:<4}  {self.name:<13}  {self.finding}{advice}"
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All checks of one database, in the order of the look."""
+    """All checks of one database, or of this machine, in the order of the look."""
 
-    url: str
-    """Without a password."""
+    url: str | None
+    """Without a password; None for the machine."""
     checks: tuple[Check, ...]
 
     @property
@@ -58,7 +58,7 @@ class Diagnosis:
     def as_json(self) -> dict[str, Any]:
         """The same for machines."""
         return {
-            "url": self.url,
+            **({} if self.url is None else {"url": self.url}),
             "verdict": self.verdict.value,
             "checks": [
                 {
