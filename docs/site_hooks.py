@@ -50,10 +50,17 @@ def commands_page() -> str:
 def metrics_page() -> str:
     """All metrics, with what they say."""
     rows = [
-        [f"`{metric.name}`", metric.kind, ", ".join(f"`{label}`" for label in metric.labels), metric.help]
+        [
+            f"`{metric.name}`",
+            metric.kind,
+            f"`{metric.unit}`" if metric.unit else "",
+            ", ".join(f"`{label}`" for label in metric.labels),
+            metric.help,
+        ]
         for metric in CATALOGUE.values()
     ]
     return (
-        "# Metrics\n\nAs `perflab metrics` shows them; those that processes publish have the label `process` too.\n\n"
-        + (markdown_table(["metric", "kind", "labels", "what it says"], rows))
+        "# Metrics\n\nAs `perflab metrics` shows them; those that processes publish have the label `process` too. "
+        "OpenTelemetry has `perflab.…` with the unit beside it, and neither it nor `_total` in the name.\n\n"
+        + (markdown_table(["metric", "kind", "unit", "labels", "what it says"], rows))
     )

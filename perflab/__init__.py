@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from perflab.monitoring.dashboard.notebook import LiveView
     from perflab.monitoring.failure_log import FailureLog
     from perflab.monitoring.monitored import monitored
+    from perflab.monitoring.opentelemetry import export_to_opentelemetry
     from perflab.monitoring.overview import Overview
     from perflab.monitoring.publishing import MetricsPublisher
     from perflab.monitoring.registry import MetricsRegistry
@@ -127,6 +128,7 @@ _HOME = {
     "WorkerLease": "perflab.queue.leases",
     "WorkerReport": "perflab.queue.worker",
     "exit_on_sigterm": "perflab.batching.interrupts",
+    "export_to_opentelemetry": "perflab.monitoring.opentelemetry",
     "load": "perflab.database.load",
     "load_all": "perflab.database.load",
     "monitored": "perflab.monitoring.monitored",
@@ -198,6 +200,7 @@ __all__ = [
     "WorkerReport",
     "__version__",
     "exit_on_sigterm",
+    "export_to_opentelemetry",
     "load",
     "load_all",
     "monitored",

@@ -74,6 +74,7 @@ NAMES = [
     "WorkerReport",
     "__version__",
     "exit_on_sigterm",
+    "export_to_opentelemetry",
     "load",
     "load_all",
     "monitored",

@@ -54,10 +54,15 @@ def bucket_of(value: float) -> int:
     return exponent * BUCKETS_OF_AN_OCTAVE + int((2 * mantissa - 1) * BUCKETS_OF_AN_OCTAVE)
 
 
+def lowest_of(bucket: float) -> float:
+    """The least value that lies in a bucket, if values of `SMALLEST_SECONDS` and less are taken for that."""
+    exponent, part = divmod(bucket, BUCKETS_OF_AN_OCTAVE)
+    return ldexp(1 + part / BUCKETS_OF_AN_OCTAVE, int(exponent) - 1)
+
+
 def middle_of(bucket: int) -> float:
     """The middle of a bucket: within `RELATIVE_ERROR` of each value in it."""
-    exponent, part = divmod(bucket, BUCKETS_OF_AN_OCTAVE)
-    return ldexp(1 + (part + 0.5) / BUCKETS_OF_AN_OCTAVE, exponent - 1)
+    return lowest_of(bucket + 0.5)
 
 
 class RecentTimes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from types import MappingProxyType
 
-from perflab.batching.histogram import Histogram, bucket_of, middle_of
+from perflab.batching.histogram import Histogram, bucket_of, lowest_of, middle_of
 from perflab.database.values import check_number
 
 
@@ -54,6 +54,24 @@ class Distribution:
         """
         last = bucket_of(bound)
         return sum(count for bucket, count in self.counts.items() if bucket <= last)
+
+    def values(self, bounds: Iterable[float]) -> Sequence[tuple[float, int]]:
+        """Values, and how often each, that could have been those seen: one in each bucket, which add up to `total`.
+
+        None is above a bound that `at_most` counts it under; where that leaves no room, the sum is up to 1.6 % short.
+
+        Args:
+            bounds: as `at_most` gets them.
+        """
+        bound_in = {bucket_of(bound): bound for bound in bounds}
+        ends = [
+            (lowest_of(bucket), bound_in.get(bucket, lowest_of(bucket + 1)), count)
+            for bucket, count in sorted(self.counts.items())
+        ]
+        least = sum(low * count for low, _, count in ends)
+        room = sum((high - low) * count for low, high, count in ends)
+        share = min(max((self.total - least) / room, 0.0), 1.0) if room else 0.0
+        return [(min(low + share * (high - low), high), count) for low, high, count in ends]
 
     def __add__(self, other: Distribution) -> Distribution:
         return Distribution(

@@ -30,6 +30,11 @@ class Metric:
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
     """Of a distribution: the upper bounds of the buckets that are exported, ascending."""
+    unit: str = ""
+    """As OpenTelemetry writes it: `s`, `By`, or what is counted, such as `{flush}`; none where it is yes or no.
+
+    https://opentelemetry.io/docs/specs/semconv/general/metrics/#instrument-units
+    """
 
 
 class Series(NamedTuple):
@@ -45,13 +50,13 @@ SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 ITEMS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 50_000.0)
 
 
-def counter(name: str, text: str, *labels: str) -> Metric:
-    return Metric(name, MetricKind.COUNTER, text, labels)
+def counter(name: str, text: str, *labels: str, unit: str) -> Metric:
+    return Metric(name, MetricKind.COUNTER, text, labels, unit=unit)
 
 
-def gauge(name: str, text: str, *labels: str) -> Metric:
-    return Metric(name, MetricKind.GAUGE, text, labels)
+def gauge(name: str, text: str, *labels: str, unit: str) -> Metric:
+    return Metric(name, MetricKind.GAUGE, text, labels, unit=unit)
 
 
-def distribution(name: str, text: str, *labels: str, bounds: tuple[float, ...] = SECONDS) -> Metric:
-    return Metric(name, MetricKind.DISTRIBUTION, text, labels, bounds)
+def distribution(name: str, text: str, *labels: str, bounds: tuple[float, ...] = SECONDS, unit: str = "s") -> Metric:
+    return Metric(name, MetricKind.DISTRIBUTION, text, labels, bounds, unit)

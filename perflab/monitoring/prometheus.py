@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Self
 from wsgiref.simple_server import WSGIServer
 
-from perflab.errors import DatabaseError, InvalidInput, MissingExtra
+from perflab.errors import InvalidInput, MissingExtra
 from perflab.monitoring.catalogue import CATALOGUE
 from perflab.monitoring.distribution import Distribution
 from perflab.monitoring.metric import Metric, MetricKind, Series
-from perflab.monitoring.source import Labelled, Source
+from perflab.monitoring.source import Labelled, OutageTolerantReader, Source
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric as Family
-
-logger = logging.getLogger(__name__)
 
 UP = "perflab_up"
 
@@ -78,30 +75,16 @@ class _SnapshotCollector:
     """Reads when it is asked, once at a time."""
 
     def __init__(self, read: Source) -> None:
-        self._read = read
+        self._reader = OutageTolerantReader(read, UP)
         self._lock = threading.Lock()
-        self._is_up = True
 
     def collect(self) -> Iterator[Family]:
         from prometheus_client.metrics_core import GaugeMetricFamily  # noqa: PLC0415  # of an extra
 
         with self._lock:
-            found = self._try_to_read()
+            found = self._reader.read()
         yield GaugeMetricFamily(UP, "1 if what is shown here could be read.", value=0.0 if found is None else 1.0)
         yield from _families(found or ())
-
-    def _try_to_read(self) -> Sequence[Labelled] | None:
-        try:
-            found = list(self._read())
-        except DatabaseError as error:
-            if self._is_up:  # once, and not at each scrape
-                logger.warning("metrics cannot be read, and %s is 0 until they can: %s", UP, error)
-            self._is_up = False
-            return None
-        if not self._is_up:
-            logger.warning("metrics can be read again")
-        self._is_up = True
-        return found
 
 
 def _families(found: Iterable[Labelled]) -> Iterable[Family]:

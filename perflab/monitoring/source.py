@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from perflab.database.database import Database
+from perflab.errors import DatabaseError
 from perflab.monitoring.publishing import published_snapshots
 from perflab.monitoring.registry import MetricsRegistry
 from perflab.monitoring.snapshot import Snapshot
 from perflab.monitoring.table_state import TableState
+
+logger = logging.getLogger(__name__)
 
 
 class Labelled(NamedTuple):
@@ -39,3 +43,31 @@ def of_database(database: Database) -> Source:
         ]
 
     return read
+
+
+class OutageTolerantReader:
+    """Reads a source, or says that it cannot be read: in the log once, and not at each look.
+
+    Args:
+        read: what is read.
+        up: the name of the metric that says whether it can be.
+    """
+
+    def __init__(self, read: Source, up: str) -> None:
+        self._read = read
+        self._up = up
+        self._is_up = True
+
+    def read(self) -> Sequence[Labelled] | None:
+        """None while the database cannot be read."""
+        try:
+            found = list(self._read())
+        except DatabaseError as error:
+            if self._is_up:
+                logger.warning("metrics cannot be read, and %s is 0 until they can: %s", self._up, error)
+            self._is_up = False
+            return None
+        if not self._is_up:
+            logger.warning("metrics can be read again")
+        self._is_up = True
+        return found

@@ -18,12 +18,21 @@ from perflab.monitoring.snapshot import Snapshot, SnapshotBuilder
 MOST_COUNTED = 100_000
 """Of one kind. More are shown as so many: what a backlog of that size needs is not its exact number, but workers."""
 
-JOBS = gauge("perflab_queue_jobs", "Jobs in a queue by state, counted up to 100,000 of a state.", "queue", "state")
-OLDEST = gauge("perflab_queue_oldest_due_seconds", "How long the job is due that is due the longest.", "queue")
-PAUSED = gauge("perflab_queue_paused", "1 while claims find nothing in a queue.", "queue")
-WORKERS = gauge("perflab_queue_workers", "Workers with a lease.", "queue")
-WATCHES = gauge("perflab_watches", "Watches that are enabled, due, or whose last ingest failed; to 100,000.", "state")
-OVERDUE = gauge("perflab_watches_overdue_seconds", "How long the slot is due that is due the longest.")
+JOBS = gauge(
+    "perflab_queue_jobs", "Jobs in a queue by state, counted up to 100,000 of a state.", "queue", "state", unit="{job}"
+)
+OLDEST = gauge(
+    "perflab_queue_oldest_due_seconds", "How long the job is due that is due the longest.", "queue", unit="s"
+)
+PAUSED = gauge("perflab_queue_paused", "1 while claims find nothing in a queue.", "queue", unit="")
+WORKERS = gauge("perflab_queue_workers", "Workers with a lease.", "queue", unit="{worker}")
+WATCHES = gauge(
+    "perflab_watches",
+    "Watches that are enabled, due, or whose last ingest failed; to 100,000.",
+    "state",
+    unit="{watch}",
+)
+OVERDUE = gauge("perflab_watches_overdue_seconds", "How long the slot is due that is due the longest.", unit="s")
 
 METRICS: tuple[Metric, ...] = (JOBS, OLDEST, PAUSED, WORKERS, WATCHES, OVERDUE)
 STATES = ("scheduled", "ready", "running", "dead")

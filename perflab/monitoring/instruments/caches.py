@@ -16,10 +16,13 @@ ASKED = counter(
     "read that had begun.",
     "cache",
     "result",
+    unit="{key}",
 )
-WARMED = counter("perflab_cache_warmed_total", "Keys that were to be read ahead.", "cache")
-READ = counter("perflab_cache_warm_reads_total", "Of these, those that were not in memory.", "cache")
-ROUND_TRIPS = counter("perflab_cache_warm_round_trips_total", "Round trips for reading ahead.", "cache")
+WARMED = counter("perflab_cache_warmed_total", "Keys that were to be read ahead.", "cache", unit="{key}")
+READ = counter("perflab_cache_warm_reads_total", "Of these, those that were not in memory.", "cache", unit="{key}")
+ROUND_TRIPS = counter(
+    "perflab_cache_warm_round_trips_total", "Round trips for reading ahead.", "cache", unit="{round_trip}"
+)
 DURATION = distribution("perflab_cache_warm_duration_seconds", "How long reading ahead took.", "cache")
 
 METRICS: tuple[Metric, ...] = (ASKED, WARMED, READ, ROUND_TRIPS, DURATION)

@@ -6,10 +6,18 @@ from perflab.database.database import Database
 from perflab.monitoring.metric import Metric, counter, gauge
 from perflab.monitoring.snapshot import SnapshotBuilder
 
-ROUND_TRIPS = counter("perflab_database_round_trips_total", "Round trips of all connections of a process.", "engine")
-POOL_SIZE = gauge("perflab_pool_connections_limit", "Connections that a process may open.", "engine")
-POOL_IN_USE = gauge("perflab_pool_connections_in_use", "Connections that threads of a process hold.", "engine")
-POOL_WAITING = gauge("perflab_pool_waiting_threads", "Threads of a process that want a connection.", "engine")
+ROUND_TRIPS = counter(
+    "perflab_database_round_trips_total", "Round trips of all connections of a process.", "engine", unit="{round_trip}"
+)
+POOL_SIZE = gauge(
+    "perflab_pool_connections_limit", "Connections that a process may open.", "engine", unit="{connection}"
+)
+POOL_IN_USE = gauge(
+    "perflab_pool_connections_in_use", "Connections that threads of a process hold.", "engine", unit="{connection}"
+)
+POOL_WAITING = gauge(
+    "perflab_pool_waiting_threads", "Threads of a process that want a connection.", "engine", unit="{thread}"
+)
 
 METRICS: tuple[Metric, ...] = (ROUND_TRIPS, POOL_SIZE, POOL_IN_USE, POOL_WAITING)
 

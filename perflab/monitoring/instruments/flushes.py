@@ -10,22 +10,46 @@ from perflab.monitoring.metric import ITEMS, Metric, counter, distribution
 from perflab.monitoring.snapshot import SnapshotBuilder
 
 FLUSHES = counter(
-    "perflab_flushes_total", "Batches that left, by why they did; a retry is no new one.", "engine", "cause"
+    "perflab_flushes_total",
+    "Batches that left, by why they did; a retry is no new one.",
+    "engine",
+    "cause",
+    unit="{flush}",
 )
-ATTEMPTS = counter("perflab_flush_attempts_total", "Attempts to write a batch, by how they ended.", "engine", "outcome")
-DELIVERED = counter("perflab_items_delivered_total", "Items that batchers have written.", "engine")
-FAILED = counter("perflab_items_failed_total", "Items that ended in an error.", "engine")
+ATTEMPTS = counter(
+    "perflab_flush_attempts_total",
+    "Attempts to write a batch, by how they ended.",
+    "engine",
+    "outcome",
+    unit="{attempt}",
+)
+DELIVERED = counter("perflab_items_delivered_total", "Items that batchers have written.", "engine", unit="{item}")
+FAILED = counter("perflab_items_failed_total", "Items that ended in an error.", "engine", unit="{item}")
 SUPERSEDED = counter(
-    "perflab_items_superseded_total", "Delivered items that a later one of their batch overwrites.", "engine"
+    "perflab_items_superseded_total",
+    "Delivered items that a later one of their batch overwrites.",
+    "engine",
+    unit="{item}",
 )
-CAPACITY = counter("perflab_batch_capacity_items_total", "Items that the batches could have held.", "engine")
-BYTES = counter("perflab_flush_bytes_total", "Payload bytes of batches, where they are measured.", "engine")
-CUT = counter("perflab_batches_cut_total", "Attempts of which a part was too much, and was halved.", "engine")
-ROUND_TRIPS = counter("perflab_round_trips_total", "Round trips of flushes, failed ones included.", "engine")
+CAPACITY = counter(
+    "perflab_batch_capacity_items_total", "Items that the batches could have held.", "engine", unit="{item}"
+)
+BYTES = counter("perflab_flush_bytes_total", "Payload bytes of batches, where they are measured.", "engine", unit="By")
+CUT = counter(
+    "perflab_batches_cut_total", "Attempts of which a part was too much, and was halved.", "engine", unit="{batch}"
+)
+ROUND_TRIPS = counter(
+    "perflab_round_trips_total", "Round trips of flushes, failed ones included.", "engine", unit="{round_trip}"
+)
 UNBATCHED = counter(
-    "perflab_round_trips_unbatched_total", "The least that the delivered items would have cost one by one.", "engine"
+    "perflab_round_trips_unbatched_total",
+    "The least that the delivered items would have cost one by one.",
+    "engine",
+    unit="{round_trip}",
 )
-BATCH_ITEMS = distribution("perflab_batch_items", "Items of a batch when it left.", "engine", bounds=ITEMS)
+BATCH_ITEMS = distribution(
+    "perflab_batch_items", "Items of a batch when it left.", "engine", bounds=ITEMS, unit="{item}"
+)
 WAIT = distribution("perflab_flush_wait_seconds", "How long the oldest item of a batch had waited for it.", "engine")
 DURATION = distribution("perflab_flush_duration_seconds", "How long an attempt to write a batch took.", "engine")
 

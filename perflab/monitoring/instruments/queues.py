@@ -9,14 +9,15 @@ from perflab.monitoring.distribution import DistributionRecorder
 from perflab.monitoring.metric import Metric, counter, distribution
 from perflab.monitoring.snapshot import SnapshotBuilder
 
-ENQUEUED = counter("perflab_jobs_enqueued_total", "Jobs that were put into a queue.", "engine", "queue")
-CLAIMED = counter("perflab_jobs_claimed_total", "Jobs that workers took.", "engine", "queue")
+ENQUEUED = counter("perflab_jobs_enqueued_total", "Jobs that were put into a queue.", "engine", "queue", unit="{job}")
+CLAIMED = counter("perflab_jobs_claimed_total", "Jobs that workers took.", "engine", "queue", unit="{job}")
 FINISHED = counter(
     "perflab_jobs_finished_total",
     "Jobs whose end was acknowledged: done, retried, dead, or stale, where the lease had been lost.",
     "engine",
     "queue",
     "outcome",
+    unit="{job}",
 )
 RESCUED = counter(
     "perflab_leases_rescued_total",
@@ -24,6 +25,7 @@ RESCUED = counter(
     "engine",
     "queue",
     "outcome",
+    unit="{job}",
 )
 CLAIM_DURATION = distribution("perflab_claim_duration_seconds", "How long a claim took.", "engine", "queue")
 CLAIM_WAIT = distribution(

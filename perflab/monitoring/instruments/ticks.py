@@ -7,17 +7,23 @@ from perflab.monitoring.distribution import DistributionRecorder
 from perflab.monitoring.metric import Metric, counter, distribution, gauge
 from perflab.monitoring.snapshot import SnapshotBuilder
 
-TICKS = counter("perflab_ticks_total", "Ticks that were committed.", "engine")
-FAILURES = counter("perflab_tick_failures_total", "Ticks that the database refused or failed.", "engine")
-DUE = counter("perflab_watches_due_total", "Watches that ticks found due.", "engine")
-ENQUEUED = counter("perflab_watches_enqueued_total", "Jobs that ticks enqueued for watches.", "engine")
-SKIPPED = counter("perflab_watches_skipped_total", "Due watches without a new job: the last one still ran.", "engine")
-BACKED_OFF = counter("perflab_watches_backed_off_total", "Due watches without a job after failed ingests.", "engine")
-LATE = counter("perflab_watches_late_total", "Due watches that had missed a whole slot.", "engine")
-ROUND_TRIPS = counter("perflab_tick_round_trips_total", "Round trips of ticks.", "engine")
+TICKS = counter("perflab_ticks_total", "Ticks that were committed.", "engine", unit="{tick}")
+FAILURES = counter("perflab_tick_failures_total", "Ticks that the database refused or failed.", "engine", unit="{tick}")
+DUE = counter("perflab_watches_due_total", "Watches that ticks found due.", "engine", unit="{watch}")
+ENQUEUED = counter("perflab_watches_enqueued_total", "Jobs that ticks enqueued for watches.", "engine", unit="{job}")
+SKIPPED = counter(
+    "perflab_watches_skipped_total", "Due watches without a new job: the last one still ran.", "engine", unit="{watch}"
+)
+BACKED_OFF = counter(
+    "perflab_watches_backed_off_total", "Due watches without a job after failed ingests.", "engine", unit="{watch}"
+)
+LATE = counter("perflab_watches_late_total", "Due watches that had missed a whole slot.", "engine", unit="{watch}")
+ROUND_TRIPS = counter("perflab_tick_round_trips_total", "Round trips of ticks.", "engine", unit="{round_trip}")
 DURATION = distribution("perflab_tick_duration_seconds", "How long a tick took.", "engine")
 LAG = distribution("perflab_tick_lag_seconds", "How overdue the oldest slot was, of ticks that found one.", "engine")
-LAST = gauge("perflab_last_tick_timestamp_seconds", "When this process ended its last tick, since 1970.", "engine")
+LAST = gauge(
+    "perflab_last_tick_timestamp_seconds", "When this process ended its last tick, since 1970.", "engine", unit="s"
+)
 
 METRICS: tuple[Metric, ...] = (
     TICKS,
