@@ -38,8 +38,9 @@ ADAPTIVE, QUEUE, WARMING, SCHEDULER, MONITORING = (
     "11_monitoring",
 )
 FIXTURES = {TOUR: "tour", SWEEP: "sweep", LATENCY: "latency", ADAPTIVE: "adaptive", WARMING: "warming"}
-TUNE, HISTORY = "09_tune_your_database", "10_history_and_trends"
+TUNE, HISTORY, PEERS = "09_tune_your_database", "10_history_and_trends", "08_peers"
 FIXTURES |= {SCHEDULER: "scheduler", QUEUE: "queue", MONITORING: "monitoring", TUNE: "tune", HISTORY: "history"}
+FIXTURES[PEERS] = "peers"
 PLAN = standard_plan("smoke")
 FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
 
@@ -125,6 +126,11 @@ def tune(tmp_path_factory: pytest.TempPathFactory) -> Run:
 @pytest.fixture(scope="module")
 def history(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_smoke(HISTORY, tmp_path_factory.mktemp("history"))
+
+
+@pytest.fixture(scope="module")
+def peers(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run_smoke(PEERS, tmp_path_factory.mktemp("peers"))
 
 
 @pytest.fixture(params=list(FIXTURES))
@@ -314,6 +320,22 @@ def test_the_history_notebook_reads_runs_of_ones_own(tmp_path: Path) -> None:
     assert (run.result.headline or "").startswith("runs 12 · changes of level 1 · unexplained rise at run 6 · noise ")
     assert "since 2026-01-07 00:00, commit c7" in run.html
     assert "known:" not in run.html
+
+
+def test_the_peers_notebook_has_each_queue_with_what_it_promises(peers: Run) -> None:
+    assert peers.html.count('src="data:image/png') == 3
+    assert re.match(
+        r"one worker jobs [\d,.]+/s · fastest other queue huey, ours \S+ \[.+\] times as fast",
+        peers.result.headline or "",
+    )
+    for said in (
+        "a job is deleted before it runs",
+        "perflab, full against huey",
+        "through aiodataloader",
+    ):
+        assert said in peers.html
+    rates = pd.read_csv(peers.folder / f"{PEERS}-smoke" / "rates.csv")
+    assert set(rates["queue"]) == {"perflab, full", "perflab, normal", "raw driver, full", "huey"}
 
 
 def test_a_latency_notebook_without_a_baseline_is_refused(tmp_path: Path) -> None:

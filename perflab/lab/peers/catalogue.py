@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from perflab.errors import InvalidInput
@@ -16,6 +16,7 @@ from perflab.lab.peers.pgqueuer_peer import PgQueuer
 from perflab.lab.peers.procrastinate_peer import Procrastinate
 from perflab.lab.peers.raw import RawQueue
 from perflab.lab.sweep.plan import Engine
+from perflab.lab.sweep.profiles import Profile
 from perflab.version import __version__
 
 QUEUES: Sequence[QueuePeer] = (
@@ -53,6 +54,30 @@ def find_queue(name: str) -> QueuePeer:
         if queue.card.name == name:
             return queue
     raise InvalidInput(f"there is no queue {name!r}: use one of {', '.join(queue.card.name for queue in QUEUES)}")
+
+
+SMOKE: Mapping[Engine, Sequence[str]] = {
+    "sqlite": ("huey", "raw driver, full"),
+    "postgresql": ("pgqueuer", "raw driver"),
+}
+"""What a smoke run holds ours against where nothing is named: it shall end within a minute on a busy machine, too."""
+
+
+def named_queues(names: str, *, engine: Engine, profile: Profile) -> tuple[str, ...]:
+    """The queues of a notebook's parameter: names with semicolons between, for some have a comma in them.
+
+    Returns:
+        For `measure_peers`: empty for all queues.
+
+    Raises:
+        InvalidInput: there is no such queue on the engine.
+    """
+    known = [queue.card.name for queue in queues_of(engine)]
+    named = tuple(name for each in names.split(";") if (name := each.strip()))
+    for name in named:
+        if name not in known:
+            raise InvalidInput(f"there is no queue {name!r} on {engine}: use some of {'; '.join(known)}")
+    return named or (tuple(SMOKE[engine]) if profile == "smoke" else ())
 
 
 def installed_version(queue: QueuePeer) -> str | None:

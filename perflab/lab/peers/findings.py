@@ -139,6 +139,21 @@ class PeersFindings:
                 )
         return pd.DataFrame(rows)
 
+    @cached_property
+    def fastest_peer(self) -> Card | None:
+        """At draining; None: no other queue was measured."""
+        drains = self.costs[(self.costs["measure"] == "drain") & (self.costs["role"] == "peer")]
+        if drains.empty:
+            return None
+        name = drains.sort_values("jobs_per_second")["queue"].iloc[-1]
+        return next(card for card in self.cards if card.name == name)
+
+    def drained_times_faster(self, card: Card) -> Ratio:
+        """Of ours of the same durability against a queue that was measured."""
+        ratio = self.times_faster(self.ours_beside(card), card.name, "drain")
+        assert ratio is not None  # every visit drains
+        return ratio
+
     def limit_beside(self, card: Card) -> str | None:
         """The loop on the raw driver that a queue is held against: that of its durability; None: not measured."""
         limits = (each for each in self.cards if each.role == "limit" and each.durability == card.durability)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -90,21 +91,21 @@ def promise_table(findings: PeersFindings) -> str:
     )
 
 
-def card_table(findings: PeersFindings) -> str:
-    """What each queue promises, and how it was set."""
+def guarantee_table(findings: PeersFindings) -> str:
+    """What each queue promises."""
     return markdown_table(
-        ["", "version", "durability", "guarantee", "finished jobs", "setting", "documented in"],
+        ["", "durability", "guarantee", "finished jobs"],
+        [[card.name, card.durability, card.guarantee, card.finished] for card in _all_cards(findings)],
+    )
+
+
+def setting_table(findings: PeersFindings) -> str:
+    """How each queue was set."""
+    return markdown_table(
+        ["", "version", "setting", "documented in"],
         [
-            [
-                card.name,
-                installed_version(find_queue(card.name)) or "",
-                card.durability,
-                card.guarantee,
-                card.finished,
-                card.setting,
-                card.source,
-            ]
-            for card in [*findings.cards, *findings.missing_cards]
+            [card.name, installed_version(find_queue(card.name)) or "", card.setting, card.source]
+            for card in _all_cards(findings)
         ],
     )
 
@@ -120,6 +121,21 @@ def latency_table(findings: PeersFindings) -> str:
     )
 
 
+def headline(findings: PeersFindings) -> dict[str, str | float]:
+    """The rate of our worker, the fastest of the others, and what became of the promises."""
+    ours = next(card for card in findings.cards if card.role == "ours")
+    drain = findings.seconds_per_job(ours.name, "drain")
+    assert drain is not None  # every visit drains
+    found: dict[str, str | float] = {"one_worker_jobs_per_second": 1 / drain.value}
+    if findings.fastest_peer:
+        faster = _times(findings.drained_times_faster(findings.fastest_peer))
+        found["fastest_other_queue"] = f"{findings.fastest_peer.name}, ours {faster} times as fast"
+    verdicts = Counter(judgement.verdict for judgement in findings.judgements)
+    if verdicts:
+        found["promises"] = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+    return found
+
+
 def engine_section(findings: PeersFindings) -> str:
     """All tables of one engine."""
     plan = findings.plan
@@ -132,7 +148,7 @@ def engine_section(findings: PeersFindings) -> str:
         parts += ["### Promises", _PROMISES, promise_table(findings)]
     if findings.latencies:
         parts += ["### Start latency", _LATENCY.format(plan=plan), latency_table(findings)]
-    parts += ["### What each promises", card_table(findings)]
+    parts += ["### What each promises", guarantee_table(findings), setting_table(findings)]
     return "\n\n".join(parts)
 
 
@@ -169,8 +185,7 @@ def _summary(findings: PeersFindings) -> dict[str, Any]:
         "measured_on": findings.visits["measured_at"].min().date().isoformat(),
         "environment": dict(findings.environment),
         "cards": [
-            {**asdict(card), "version": installed_version(find_queue(card.name))}
-            for card in [*findings.cards, *findings.missing_cards]
+            {**asdict(card), "version": installed_version(find_queue(card.name))} for card in _all_cards(findings)
         ],
         "not_measured": findings.reasons,
         "costs": findings.costs.to_dict("records"),
@@ -188,6 +203,10 @@ def _summary(findings: PeersFindings) -> dict[str, Any]:
             for name, readings in findings.latencies.items()
         },
     }
+
+
+def _all_cards(findings: PeersFindings) -> list[Card]:
+    return [*findings.cards, *findings.missing_cards]
 
 
 def _rate(findings: PeersFindings, card: Card, measure: Measure) -> str:

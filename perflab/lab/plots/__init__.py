@@ -9,6 +9,7 @@ from perflab.lab.plots.departures import departures_by_hour
 from perflab.lab.plots.first_reads import first_reads
 from perflab.lab.plots.frontier import throughput_latency_frontier
 from perflab.lab.plots.latency import latency_by_flush_interval
+from perflab.lab.plots.peers import batchers_beside_each_other, rates_of_queues, start_latency_of_queues
 from perflab.lab.plots.plot import Plot, export
 from perflab.lab.plots.prediction import prediction_error
 from perflab.lab.plots.queue_calls import queue_calls_by_batch_size
@@ -31,6 +32,7 @@ from perflab.lab.plots.ways import cost_of_ways
 __all__ = [
     "Plot",
     "adaptive_against_the_best",
+    "batchers_beside_each_other",
     "best_batch_by_added_latency",
     "claim_time_by_depth",
     "claim_time_under_a_snapshot",
@@ -50,11 +52,13 @@ __all__ = [
     "latency_by_flush_interval",
     "prediction_error",
     "queue_calls_by_batch_size",
+    "rates_of_queues",
     "rises_seen",
     "round_trips_per_item",
     "round_trips_saved",
     "size_under_a_snapshot",
     "sizes_through_a_change",
+    "start_latency_of_queues",
     "throughput_by_added_latency",
     "throughput_by_batch_size",
     "throughput_latency_frontier",

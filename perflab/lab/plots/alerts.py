@@ -17,7 +17,6 @@ from perflab.lab.plots.style import (
     label_ticks,
     log_axis,
     new_figure,
-    note,
     words,
 )
 from perflab.lab.quantities import format_seconds, format_seconds_interval
@@ -82,7 +81,9 @@ def delays_of_alerts(findings: AlertFindings) -> Plot:
 def _delays(axes: Axes, findings: AlertFindings, column: str, place: int, color: str) -> None:
     known = findings.delays[column].dropna().to_numpy(float)
     if (estimate := findings.delay(column)) is None:
-        note(axes, "fewer than two are known")
+        axes.text(
+            place, 0.5, "fewer than two are known", transform=axes.get_xaxis_transform(), color=MUTED, ha="center"
+        )
         return
     offsets = np.linspace(-0.12, 0.12, len(known))
     axes.plot(place + offsets, known, "o", color=color, markersize=4, alpha=0.6)

@@ -45,11 +45,11 @@ def tick_time_by_due(findings: TickFindings) -> Plot:
         right_inches=_LABELS_INCHES,
     )
     log_axis(axes, "y", lambda milliseconds: f"{milliseconds:,g}", ticks=[1.0])
-    _lines(axes, findings, lambda costs: costs["seconds"] * 1e3)
     for way, color in _COLORS.items():
         costs = findings.costs_of(way)
         value, low, high = (costs[f"seconds{bound}"].to_numpy(float) * 1e3 for bound in ("", "_low", "_high"))
-        interval_bars(axes, costs["due"].to_numpy(float), value, low, high, color=color)
+        interval_bars(axes, costs["due"].to_numpy(float), value, low, high, color=color)  # before words stand beside it
+    _lines(axes, findings, lambda costs: costs["seconds"] * 1e3)
     axes.set_ylabel("time (ms)")
     return Plot(figure, title, _time_reading(findings), findings.costs)
 

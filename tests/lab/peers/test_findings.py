@@ -14,12 +14,13 @@ import pytest
 
 from perflab.errors import InvalidInput
 from perflab.lab.peers import measure
-from perflab.lab.peers.catalogue import QUEUES
+from perflab.lab.peers.catalogue import QUEUES, SMOKE, named_queues
 from perflab.lab.peers.findings import PeersFindings
 from perflab.lab.peers.measure import INSTALL, VisitFailed, measure_peers, visits_of
 from perflab.lab.peers.plan import PROMISES, PeersPlan, peers_plan
-from perflab.lab.peers.report import promise_table, throughput_table, write_peers
+from perflab.lab.peers.report import headline, promise_table, throughput_table, write_peers
 from perflab.lab.sweep.environment import Environment
+from perflab.lab.sweep.profiles import Profile
 
 PLAN = PeersPlan("postgresql", blocks=6, jobs=20_000, singles=50, latency_jobs=200)
 DRAIN = {"perflab": 10e-6, "perflab, kept": 12e-6, "raw driver": 8e-6, "pgqueuer": 26e-6, "procrastinate": 900e-6}
@@ -215,3 +216,22 @@ def test_profiles_hold_every_promise_to_account() -> None:
     assert all({promise.peer, promise.ours} <= names for promise in PROMISES)
     assert peers_plan("smoke", engine="sqlite").jobs == 200
     assert peers_plan("quick", engine="sqlite").blocks * peers_plan("quick", engine="sqlite").latency_jobs >= 1_000
+
+
+def test_a_notebook_names_queues_with_semicolons() -> None:
+    def named(names: str, profile: Profile = "quick") -> tuple[str, ...]:
+        return named_queues(names, engine="sqlite", profile=profile)
+
+    assert named(" huey; raw driver, full ;") == named("huey;raw driver, full", "smoke") == ("huey", "raw driver, full")
+    assert named("") == ()
+    assert named("", "smoke") == SMOKE["sqlite"]
+    with pytest.raises(InvalidInput, match="there is no queue 'pgqueuer' on sqlite: use some of perflab, full; "):
+        named("huey; pgqueuer")
+
+
+def test_headline(findings: PeersFindings) -> None:
+    assert headline(findings) == {
+        "one_worker_jobs_per_second": pytest.approx(81_000, rel=0.05),
+        "fastest_other_queue": "pgqueuer, ours 2.60 [2.60, 2.60] times as fast",
+        "promises": "3 kept, 1 missed",
+    }

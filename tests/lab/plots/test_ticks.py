@@ -65,3 +65,12 @@ def test_round_trips_that_grow_are_told() -> None:
     found = findings()
     found.visits.loc[found.visits["due"] == 10_000, "round_trips"] = 3
     assert tick_round_trips_by_due(found).title == "A tick takes 1 to 3 round trips, from 1 watch to 10,000 watches"
+
+
+def test_words_at_the_ends_do_not_overlap() -> None:
+    """Of ways that take equally long, with bars that widen the axis."""
+    figure = tick_time_by_due(findings(noise=0.8)).figure
+    figure.draw_without_rendering()
+    boxes = [words.get_window_extent() for words in figure.axes[0].texts]
+    assert len(boxes) == 3
+    assert not any(first.overlaps(second) for place, first in enumerate(boxes) for second in boxes[:place])
