@@ -26,6 +26,8 @@ from perflab.cli.examples import examples
 from perflab.cli.fleet import fleet
 from perflab.cli.history import EXAMPLES as HISTORY_EXAMPLES
 from perflab.cli.history import history
+from perflab.cli.init import EXAMPLES as INIT_EXAMPLES
+from perflab.cli.init import init
 from perflab.cli.load import EXAMPLES as LOAD_EXAMPLES
 from perflab.cli.load import load
 from perflab.cli.metrics import metrics
@@ -76,6 +78,7 @@ def perflab(
 
 
 app.command(epilog=DOCTOR_EXAMPLES)(doctor)
+app.command(epilog=INIT_EXAMPLES)(init)
 app.command(epilog=SWEEP_EXAMPLES)(sweep)
 app.command(epilog=TUNE_EXAMPLES)(tune)
 app.command(epilog=REPORT_EXAMPLES)(report)
