@@ -7,6 +7,12 @@ import pandas as pd
 import pytest
 
 from perflab.cli import main
+from perflab.lab.bench import submit
+
+
+@pytest.fixture(autouse=True)
+def _few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "ROUNDS", 3)
 
 
 def test_a_bench_writes_its_table_its_samples_and_its_environment(

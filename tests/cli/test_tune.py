@@ -88,7 +88,11 @@ def start(users: Users, start_python: Start) -> subprocess.Popen[str]:
     return process
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("users", "sent", "code"),
+    [("sqlite", signal.SIGTERM, 143), ("postgresql", signal.SIGINT, 130)],
+    indirect=["users"],
+)
 def test_a_signal_leaves_nothing(
     users: Users, temporary: Path, start_python: Start, sent: signal.Signals, code: int
 ) -> None:

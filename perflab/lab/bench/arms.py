@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from perflab.database.database import Database
 from perflab.lab.bench.bulk_calls import BATCH_SIZE, BATCHES, WARM_UP_BATCHES, BulkCall, Rows
-from perflab.lab.bench.comparison import Comparison
+
+if TYPE_CHECKING:
+    from perflab.lab.bench.comparison import Comparison
 
 RawWrite = Callable[[Any, Rows], object]
 """Sends one batch on the driver's own connection, and reads the whole answer."""
@@ -95,6 +97,7 @@ class RawForm:
 
 def bulk_comparison(engine: BenchEngine, call: BulkCall) -> Comparison:
     """Our call against all raw forms of one engine."""
+    from perflab.lab.bench.comparison import Comparison  # noqa: PLC0415  # SciPy takes long, and visits to peers need none
 
     def arms(forms: Mapping[str, RawWrite]) -> tuple[RawForm, ...]:
         return tuple(RawForm(name, engine, call, write) for name, write in forms.items())

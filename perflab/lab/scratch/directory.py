@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from perflab.batching.interrupts import interrupts_deferred
 from perflab.database.file_lock import FileLock
 from perflab.errors import DatabaseUnusable
 
@@ -29,19 +30,28 @@ def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
     """
     place = Path(tempfile.gettempdir()) if parent is None else parent
     _remove_leftovers(place)
+    made: Path | None = None
+    lock: FileLock | None = None
     try:
-        made = tempfile.TemporaryDirectory(prefix=PREFIX, dir=place)
+        with interrupts_deferred():  # else one that nobody knows of could stay, and without its lock for ever
+            made = _make(place)
+            lock = FileLock(made / LOCK)
+            lock.try_exclusive()
+        yield made
+    finally:
+        if lock is not None:
+            lock.release()
+        if made is not None:
+            shutil.rmtree(made)
+
+
+def _make(place: Path) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     except OSError as error:
         raise DatabaseUnusable(
             f"no scratch folder can be made in {str(place)!r}: {error.strerror}; measuring needs one there"
         ) from error
-    with made as name:
-        lock = FileLock(Path(name) / LOCK)
-        lock.try_exclusive()
-        try:
-            yield Path(name)
-        finally:
-            lock.release()
 
 
 def _remove_leftovers(place: Path) -> None:

@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from perflab.batching.interrupts import interrupts_deferred
 from perflab.errors import StoreError
 from perflab.lab.noise import NoiseReading
 from perflab.lab.sweep.environment import Environment
@@ -257,13 +258,14 @@ class ResultsStore:
         return pd.DataFrame(columns)
 
     def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        """Run one statement.
+        """Run one statement. Signals wait: DuckDB makes of what a handler raises an error of its own.
 
         Raises:
             StoreError: the file is damaged, its disk is full, or another sweep of this process writes the same.
         """
         try:
-            return self._connection.execute(sql, list(parameters))
+            with interrupts_deferred():
+                return self._connection.execute(sql, list(parameters))
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
             raise StoreError(

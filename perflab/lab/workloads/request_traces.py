@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from perflab.errors import LabError
-from perflab.lab.workloads.arrivals import Offsets
-from perflab.lab.workloads.trace_file import read_trace
+
+if TYPE_CHECKING:
+    from perflab.lab.workloads.arrivals import Offsets
 
 ArrivalsName = Literal["flights", "independent", "azure code", "azure conversations"]
 """Of "flights", each event comes at its own time; of the others, the events of the flights come at other times: of a
@@ -50,4 +51,6 @@ def request_arrivals(name: ArrivalsName) -> Offsets:
     """
     if reason := missing_traces():
         raise LabError(reason)
+    from perflab.lab.workloads.trace_file import read_trace  # noqa: PLC0415  # DuckDB takes long, and plans import this
+
     return read_trace(Path(os.environ[TRACES_VARIABLE]) / REQUESTS[name], "TIMESTAMP").offsets_seconds

@@ -102,7 +102,9 @@ def start(place: tuple[Database, Left], start_python: Any, sqlite_url: str) -> s
     return process
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("place", "sent"), [("sqlite", signal.SIGINT), ("postgresql", signal.SIGTERM)], indirect=["place"]
+)
 def test_a_signal_clears_up(place: tuple[Database, Left], start_python: Any, sqlite_url: str, sent: int) -> None:
     _, left = place
     process = start(place, start_python, sqlite_url)

@@ -13,7 +13,7 @@ import pytest
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
 from perflab.errors import InvalidInput, LabError
-from perflab.lab.bench import bulk_calls, compression, crossovers, drain, load, monitoring, singles
+from perflab.lab.bench import bulk_calls, compression, crossovers, drain, load, monitoring, singles, submit
 from perflab.lab.bench.arms import BenchEngine, OurCall, RawForm
 from perflab.lab.bench.comparison import Comparison
 from perflab.lab.bench.load import fresh_table
@@ -209,7 +209,8 @@ def test_the_engine_says_what_its_durability_is(postgres_server: EmbeddedServer)
 
 
 @pytest.mark.parametrize("name", ["submit", "life"])
-def test_submits_are_timed(name: str) -> None:
+def test_submits_are_timed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submit, "ROUNDS", 3)
     for comparison in make_comparisons([name], []):
         assert all(0 < arm.visit(0) < 1 for arm in comparison.arms)
 

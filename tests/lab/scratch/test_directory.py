@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,20 @@ def test_it_is_gone_after_the_block_and_after_an_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(KeyboardInterrupt), scratch_directory(tmp_path):
         raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_while_it_is_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = tempfile.mkdtemp
+
+    def interrupted(**where: Any) -> str:
+        made: str = make(**where)
+        signal.raise_signal(signal.SIGINT)
+        return made
+
+    monkeypatch.setattr(tempfile, "mkdtemp", interrupted)
+    with pytest.raises(KeyboardInterrupt), scratch_directory(tmp_path):
+        pass
     assert list(tmp_path.iterdir()) == []
 
 

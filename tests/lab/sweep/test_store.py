@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import duckdb
@@ -51,6 +53,15 @@ def test_a_visit_is_there_whole_or_not_at_all(plan: SweepPlan, store: ResultsSto
     with pytest.raises(StoreError, match="already: another sweep writes to it"):
         store.add("run", key, visit, measurement, NoiseReading(1e-3, None))
     assert len(store.flushes(plan)) == before
+
+
+def test_ctrl_c_in_the_middle_of_a_statement_is_ctrl_c(store: ResultsStore) -> None:
+    """DuckDB asks for signals in a long statement, and would raise `RuntimeError: Query interrupted`."""
+    sent = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
+    with pytest.raises(KeyboardInterrupt):
+        sent.start()
+        store._execute("SELECT sum(sin(range)) FROM range(20_000_000)")
+        sent.join()
 
 
 def test_an_empty_store_says_so(plan: SweepPlan, store: ResultsStore) -> None:
