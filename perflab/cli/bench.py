@@ -23,7 +23,7 @@ def bench(  # noqa: PLR0917  # options of a command are given by name
         list[str] | None,
         typer.Argument(
             help="enqueue, claim, done, watches, states, load, submit, life, singles, compression, drain, "
-            "monitoring; all if none."
+            "start, monitoring; all if none."
         ),
     ] = None,
     engine: Annotated[Literal["sqlite", "postgresql", "both"], typer.Option(help="Where to write.")] = "sqlite",

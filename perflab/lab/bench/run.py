@@ -24,6 +24,7 @@ from perflab.lab.bench.load import load_comparison
 from perflab.lab.bench.monitoring import monitoring_comparison
 from perflab.lab.bench.singles import singles_comparisons
 from perflab.lab.bench.sqlite_engine import SQLiteBench
+from perflab.lab.bench.start_latency import start_comparison
 from perflab.lab.bench.submit import submit_comparisons, whole_life_comparisons
 from perflab.lab.noise import NoiseReading, read_noise, summarise_noise
 from perflab.lab.statistics.looks import Looks
@@ -44,7 +45,7 @@ _WITHOUT_ENGINE: Mapping[str, Callable[[], list[Comparison]]] = {
     "life": whole_life_comparisons,
 }
 
-BENCH_NAMES = (*_CALLS, "load", *_WITHOUT_ENGINE, "singles", "compression", "drain", "monitoring")
+BENCH_NAMES = (*_CALLS, "load", *_WITHOUT_ENGINE, "singles", "compression", "drain", "start", "monitoring")
 
 
 def check_bench_names(names: Sequence[str]) -> None:
@@ -101,6 +102,7 @@ def make_comparisons(names: Sequence[str], engines: Sequence[BenchEngine]) -> li
         *(found for engine in engines if "singles" in chosen for found in singles_comparisons(engine)),
         *(found for engine in engines if "compression" in chosen for found in compression_comparisons(engine)),
         *(found for engine in engines if "drain" in chosen for found in drain_comparisons(engine)),
+        *(start_comparison(engine) for engine in engines if "start" in chosen),
         *(monitoring_comparison(engine) for engine in engines if "monitoring" in chosen),
     ]
 

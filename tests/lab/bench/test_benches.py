@@ -13,13 +13,24 @@ import pytest
 from perflab.database.database import Database
 from perflab.database.embedded import EmbeddedServer
 from perflab.errors import InvalidInput, LabError
-from perflab.lab.bench import bulk_calls, compression, crossovers, drain, load, monitoring, singles, submit
+from perflab.lab.bench import (
+    bulk_calls,
+    compression,
+    crossovers,
+    drain,
+    load,
+    monitoring,
+    singles,
+    start_latency,
+    submit,
+)
 from perflab.lab.bench.arms import BenchEngine, OurCall, RawForm
 from perflab.lab.bench.comparison import Comparison
 from perflab.lab.bench.load import fresh_table
 from perflab.lab.bench.postgresql_engine import PostgresBench
 from perflab.lab.bench.run import BENCH_NAMES, make_comparisons, open_engines
 from perflab.lab.bench.sqlite_engine import SQLiteBench
+from perflab.lab.load.process import LoadProcess
 from perflab.monitoring.publishing import published_snapshots
 from perflab.queue.job import Job
 
@@ -114,6 +125,35 @@ def test_a_drain_that_showed_its_handler_something_else_has_no_figure() -> None:
     checksum.see({"number": 1})
     with pytest.raises(LabError, match="no figure"):
         checksum.check("an arm")
+
+
+def test_every_arm_of_a_start_has_each_job_started_by_another_process_and_acknowledged(
+    engine: BenchEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start_latency, "WARM_UP_JOBS", 1)
+    monkeypatch.setattr(start_latency, "JOBS", 3)
+    left: list[list[tuple[int, str]]] = []
+    fresh_database = type(engine).fresh_database
+
+    @contextmanager
+    def looked_at(engine: Any) -> Iterator[str]:
+        with fresh_database(engine) as url:
+            yield url
+            with Database.open(url) as database:
+                left.append(database.fetch("SELECT attempt, state FROM perflab_jobs"))
+
+    monkeypatch.setattr(type(engine), "fresh_database", looked_at)  # the engine itself goes to another process
+    (comparison,) = make_comparisons(["start"], [engine])
+    for arm in comparison.arms:
+        assert arm.visit(0) > 0
+    assert left[0] == [], "a worker that stops acknowledges its last job"
+    assert left[1:] == [[(1, "running")]] * len(comparison.others), "a raw loop ends with its last claim"
+
+
+def test_a_start_of_another_job_has_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoadProcess, "receive", lambda _process: ("news", (7, 0.0)))
+    with pytest.raises(LabError, match="job 0 was enqueued, and job 7 has started: no figure"):
+        start_latency.OurStart(SQLiteBench()).visit(0)
 
 
 def comparable(value: Any) -> Any:
