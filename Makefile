@@ -59,6 +59,22 @@ browser:
 				apt-get install -qq --no-install-recommends chromium chromium-driver >/dev/null; \
 		else echo "chromium is not installed, so its tests are skipped: install it with your package manager"; fi; }
 
+.PHONY: minimal pythons
+
+PYTHONS ?= python3.11 python3.12 python3.13
+
+minimal: ## install a wheel of the core alone into a new environment, and use it; PYTHON=python3.13 for another one
+	rm -rf .venv-minimal && $(PYTHON) -m venv .venv-minimal
+	.venv-minimal/bin/python -m pip install --quiet --quiet .
+	cd / && "$(CURDIR)/.venv-minimal/bin/python" -W error "$(CURDIR)/tests/packaging/core_only.py"
+	rm -rf .venv-minimal
+
+pythons: ## the core alone, then all tests, with each Python of PYTHONS that is there
+	@for python in $(PYTHONS); do \
+		if $$python -c '' 2>/dev/null; then \
+			$(MAKE) minimal PYTHON=$$python && $(MAKE) unit PYTHON=$$python VENV=.venv-$$python || exit 1; \
+		else echo "$$python is not here, so it was not tried"; fi; done
+
 .PHONY: faults fault-table
 
 faults: $(VENV)/.dev ## the fault tests that take long
@@ -117,7 +133,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
 
 clean: ## remove .venv and what runs have written
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-* site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find reports -mindepth 1 -not -path 'reports/reference*' -not -name README.md -delete
 
 $(VENV)/bin/python:

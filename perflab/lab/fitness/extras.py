@@ -16,6 +16,7 @@ PURPOSES = {
     "compression": "compress payloads",
     "cache": "use cachetools' policies",
     "metrics": "serve Prometheus",
+    "otel": "export to OpenTelemetry",
     "dashboard": "serve the live page",
     "distributed": "measure from several machines",
     "peers": "measure other libraries beside this one",
