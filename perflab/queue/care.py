@@ -95,6 +95,8 @@ class QueueCare(QueueBase):
         """Let claims find jobs again. False: the queue is not paused."""
         with self._transaction("resume") as connection:
             resumed = self._engine.resume(connection, self.name)
+            if self.notify:
+                self._engine.notify(connection, self.name)
         return len(resumed) > 0
 
     def paused_at(self) -> datetime | None:

@@ -91,6 +91,8 @@ class QueueLeases(QueueBase):
         _check_lease(lease)
         with self._transaction("close_lease") as connection:
             released = self._engine.close_lease(connection, self.name, lease.id, self._now())
+            if self.notify:
+                self._engine.notify(connection, self.name)
         return len(released)
 
 

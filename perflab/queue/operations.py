@@ -163,7 +163,10 @@ class Release(QueueOperation[Job, bool]):
         return lease_of(item)
 
     def apply(self, connection: DriverConnection, rows: Sequence[Lease]) -> Sequence[bool]:
-        return self._engine.release(connection, rows, self._settings.now())
+        released = self._engine.release(connection, rows, self._settings.now())
+        if self._settings.notify:
+            self._engine.notify(connection, self._settings.name)
+        return released
 
 
 class ExtendLease(QueueOperation[tuple[Job, float], bool]):

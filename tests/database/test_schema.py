@@ -97,6 +97,16 @@ def test_each_index_serves_the_rows_of_one_state(database: Database, index: str,
     assert sql.startswith("CREATE UNIQUE INDEX" if index == "perflab_jobs_key" else "CREATE INDEX")
 
 
+def test_tables_that_are_rewritten_all_the_time_are_vacuumed_sooner(database: Database) -> None:
+    if database.engine_name != "postgresql":
+        assert "perflab_jobs" in inventory(database)
+        return
+    options = dict(database.fetch("SELECT relname, reloptions FROM pg_class WHERE relname LIKE 'perflab%%'"))
+    for table in ("perflab_jobs", "perflab_watches", "perflab_ingest_states"):
+        assert "autovacuum_vacuum_scale_factor=0.02" in options[table]
+    assert "fillfactor=50" in options["perflab_ingest_states"]
+
+
 def test_there_is_no_index_beyond_these(database: Database) -> None:
     indexes = {name for name, sql in inventory(database).items() if "INDEX" in sql.partition(" ON ")[0]}
     # PostgreSQL lists those of constraints among them.

@@ -111,6 +111,25 @@ def test_whatever_makes_jobs_ready_is_heard_once_and_costs_no_round_trip(databas
     assert heard_in_all(heard) == 1, "that it ends"
 
 
+@pytest.mark.parametrize("notify", [True, False])
+def test_whatever_gives_jobs_back_is_heard_once_and_costs_no_round_trip(database: Database, *, notify: bool) -> None:
+    queue: Queue = PriorityQueue(database, notify=notify)
+    PriorityQueue(database, notify=False).bulk_enqueue(NewJob(number) for number in range(2))
+    lease = queue.open_lease("w", 60.0)
+    (first,) = queue.claim(1)
+    assert len(queue.claim(1, lease)) == 1
+    queue.pause()
+    with listening(queue) as heard:
+        for act in (lambda: queue.release([first]), lambda: queue.close_lease(lease), queue.resume):
+            with database.counting() as count:
+                assert act()
+            assert count.round_trips == 1
+            if notify:
+                assert heard.acquire(timeout=A_MINUTE)
+    assert heard_in_all(heard) == 1, "that it ends"
+    assert queue.counts().ready == 2
+
+
 def test_a_claim_that_takes_all_that_is_due_tells_nobody(queue: Queue) -> None:
     later: Queue = PriorityQueue(queue.db, now=lambda: utc_now() + timedelta(hours=1))
     queue.bulk_enqueue(NewJob(number, run_at=utc_now() + timedelta(minutes=1)) for number in range(3))
