@@ -83,6 +83,15 @@ faults: $(VENV)/.dev ## the fault tests that take long
 fault-table: $(VENV)/.dev ## run all fault tests, and write the table in tests/README.md
 	$(BIN)/python -m tests.faults.table
 
+.PHONY: audit
+
+# In an environment of its own: what it needs is not what perflab needs.
+audit: $(VENV)/.dev ## ask a public database of vulnerabilities about every package in .venv
+	$(BIN)/python -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --quiet pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/audit/installed.txt
+	$(VENV)/audit/bin/pip-audit --disable-pip --no-deps --requirement $(VENV)/audit/installed.txt
+
 # The package's service is not to start, and the tests run one of their own.
 test-prometheus: $(VENV)/.dev ## a real Prometheus scrapes `perflab metrics`
 	@command -v prometheus >/dev/null || { apt-get update -qq && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \

@@ -106,7 +106,7 @@ def parse_address(text: str) -> tuple[str, int]:
     """
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > LARGEST_PORT:
+    if not colon or not host or not port.isdecimal() or len(port) > 5 or int(port) > LARGEST_PORT:
         raise InvalidInput(f"--listen is {text!r}: give a host and a port, such as 127.0.0.1:9464")
     return host, int(port)
 

@@ -177,7 +177,7 @@ def parse_sizes(text: str) -> list[int]:
         InvalidInput: one is not a whole number.
     """
     sizes = parse_numbers(text, "--batch-sizes")
-    if fractions := [size for size in sizes if size != int(size)]:
+    if fractions := [size for size in sizes if not size.is_integer()]:
         raise InvalidInput(f"--batch-sizes has {fractions[0]:g}: give whole numbers")
     return [int(size) for size in sizes]
 

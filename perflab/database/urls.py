@@ -20,11 +20,14 @@ _AMBIGUOUS = frozenset("@:?#")
 """In the name of a database: it may be a piece of a password that was not percent-encoded."""
 _HOST = re.compile(r"[\w.:%,-]*")
 _PARAMETER = re.compile(r"[a-z_]+")
-_USER_INFO = re.compile(r"(?<=://)([^:/\n]*):(?:\S*|[^/\n]*)@")
-_SECRET_NAME = r"((?:password|passwd|passphrase|passfile|pwd)\s*=(?!=)\s*|(?<![a-z])(?:pass|token|secret)=(?!=))"  # noqa: S105
+_USER_INFO = re.compile(r"(?<=://)([^:/\n]*):(?:\S{0,4096}|[^/\n]{0,4096})@")
+"""Bounded, so that a long text is not searched to its end from each of its schemes: tokens have a few kilobytes."""
+_SECRET_NAME = (
+    r"((?:password|passwd|passphrase|passfile|pwd)\s*(?:=(?!=)|%3D)\s*|(?<![a-z])(?:pass|token|secret)=(?!=))"  # noqa: S105
+)
 _QUOTED = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*\""""
 _SECRET_PARAMETER = re.compile(rf"{_SECRET_NAME}(?:{_QUOTED}|[^&\s]+)", re.IGNORECASE)
-_URL_USER_INFO = re.compile(r"^([\w+.-]*://)?+([^:@]*)(?=.*:.*@).*@", re.DOTALL)
+_URL_USER_INFO = re.compile(r"^([\w+.-]*://)?+([^:@]*+)(?=[^:]*+:.*@).*@", re.DOTALL)
 _URL_SECRET_PARAMETER = re.compile(rf"{_SECRET_NAME}[^&]*", re.IGNORECASE)
 
 

@@ -71,7 +71,7 @@ def _read_bench(folder: Path) -> MeasuredRun:
             tuple(summary["engines"]),
             cells,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(
             f"the bench in {str(folder)!r} cannot be read ({type(error).__name__}: {error}): measure it again"
         ) from error

@@ -57,7 +57,7 @@ def parse_rules(text: str, where: str) -> tuple[AlertRule, ...]:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no TOML, a number of thousands of digits, brackets as deep
         raise InvalidInput(f"{where} is no TOML: {error}") from error
     if not tables:
         raise InvalidInput(f"{where} holds no rule: `perflab alerts --print toml` shows some")
