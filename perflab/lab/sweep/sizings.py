@@ -13,8 +13,12 @@ SizingName = Literal["fixed", "adaptive", "ski rental", "AIMD"]
 
 def sizing_named(name: SizingName, latency_target: float) -> SizingChoice:
     """What a batcher takes as its `sizing`; the target is in seconds."""
-    if name == "adaptive":
-        return CostModelSizing(latency_target=latency_target)
-    if name == "ski rental":
-        return CostModelSizing(latency_target=latency_target, wait="ski-rental")
-    return AimdSizing(latency_target=latency_target) if name == "AIMD" else "fixed"
+    match name:
+        case "fixed":
+            return "fixed"
+        case "adaptive":
+            return CostModelSizing(latency_target=latency_target)
+        case "ski rental":
+            return CostModelSizing(latency_target=latency_target, wait="ski-rental")
+        case "AIMD":
+            return AimdSizing(latency_target=latency_target)

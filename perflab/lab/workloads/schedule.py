@@ -106,9 +106,7 @@ class ScheduleRecipe:
         """
         streams = np.random.SeedSequence(self.seed).spawn(4)
         arrivals, operations, payload, service = (np.random.default_rng(stream) for stream in streams)
-        offsets, sizes, services = (
-            self._trace() if self.arrivals == "trace" else (self._generated(arrivals), None, None)
-        )
+        offsets, sizes, services = self._arrivals(arrivals)
         count = len(offsets)
         if not count:
             raise InvalidInput(
@@ -136,20 +134,24 @@ class ScheduleRecipe:
             case "poisson":
                 return f"Poisson arrivals, {self.rate_per_second:,g} a second, seed {self.seed}"
 
-    def _generated(self, rng: np.random.Generator) -> Offsets:
+    def _arrivals(self, rng: np.random.Generator) -> tuple[Offsets, FloatArray | None, FloatArray | None]:
+        """Offsets, and the sizes and service times that a trace may bring along."""
         match self.arrivals:
+            case "trace":
+                return self._trace()
             case "constant":
-                return constant(self.rate_per_second, self.duration_seconds)
+                return constant(self.rate_per_second, self.duration_seconds), None, None
             case "on-off":
-                return on_off(
+                bursts = on_off(
                     self.rate_per_second,
                     self.duration_seconds,
                     on_seconds=self.on_seconds,
                     off_seconds=self.off_seconds,
                     seed=rng,
                 )
-            case _:
-                return poisson(self.rate_per_second, self.duration_seconds, seed=rng)
+                return bursts, None, None
+            case "poisson":
+                return poisson(self.rate_per_second, self.duration_seconds, seed=rng), None, None
 
     def _trace(self) -> tuple[Offsets, FloatArray | None, FloatArray | None]:
         if not self.speed_up > 0:

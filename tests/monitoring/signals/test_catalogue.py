@@ -8,10 +8,20 @@ from dataclasses import replace
 import pytest
 
 from perflab.database.database import Database
-from perflab.events import Cause, FlushFailed, JobsFinished, LeasesRescued, Outcome, TickCompleted
+from perflab.events import (
+    CacheAsked,
+    Cause,
+    FlushFailed,
+    JobsFinished,
+    LeasesRescued,
+    Outcome,
+    TickCompleted,
+    TickFailed,
+)
 from perflab.monitoring.catalogue import CATALOGUE
 from perflab.monitoring.change import Change, Window
 from perflab.monitoring.instruments import ticks
+from perflab.monitoring.instruments.databases import POOL_WAITING
 from perflab.monitoring.metric import MetricKind
 from perflab.monitoring.registry import MetricsRegistry
 from perflab.monitoring.signals.catalogue import SIGNALS
@@ -57,6 +67,8 @@ TICK = TickCompleted(due=1, enqueued=1, skipped=0, late=0, round_trips=1, second
         ("leases_rescued", [LeasesRescued("mail", ready=4, dead=2)], {MAIL: 6.0}),
         ("tick_lag_p99_seconds", [TICK], {SQLITE: 2.0}),
         ("tick_age_seconds", [TICK], {SQLITE: 0.0}),
+        ("tick_failures", [TickFailed("TransientError")], {SQLITE: 1.0}),
+        ("cache_hit_share", [CacheAsked("airports", 6, 0, 0, 1, 1)], {(("cache", "airports"),): 0.75}),
         ("batch_utilisation", [], {}),
         ("flush_p99_seconds", [], {}),
         ("round_trips_saved_share", [RETRIED], {}),
@@ -75,6 +87,8 @@ def test_values_of_tables() -> None:
     assert measured("watch_overdue_seconds", window) == {(): 7.0}
     assert measured("backlog", window) == {MAIL: 130.0}
     assert measured("backlog_growth", window) == {MAIL: 2.0}
+    waiting = change_of(0.0, 60.0, gauges={(POOL_WAITING, "sqlite"): 3.0})
+    assert measured("pool_waiting_threads", Window(waiting, {})) == {SQLITE: 3.0}
     assert measured("backlog_growth", Window(change, {})) == {}, "nothing is known of before"
     assert measured("tick_age_seconds", Window(change_of(0.0, 60.0, gauges={(ticks.LAST, "x"): 48.5}), {})) == {
         (("engine", "x"),): 11.5
