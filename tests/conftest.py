@@ -148,8 +148,10 @@ def postgres_server() -> Iterator[EmbeddedServer]:
     # Not in tmp_path: where this is root, the user that runs the server may not enter it.
     with tempfile.TemporaryDirectory(prefix="perflab-postgres-") as directory:
         try:
-            # It does not wait for the disk: no test cuts the power.
-            server = EmbeddedServer.start(directory, settings=dict.fromkeys(NOT_DURABLE, "off"))
+            # It does not wait for the disk: no test cuts the power. Nor does it vacuum by itself during a test:
+            # that takes locks for moments, and who waits for none would fail.
+            settings = {**dict.fromkeys(NOT_DURABLE, "off"), "autovacuum_naptime": "2147483s"}
+            server = EmbeddedServer.start(directory, settings=settings)
         except PerflabError as error:
             if os.environ.get("CI"):
                 raise
