@@ -126,9 +126,11 @@ class LeaseSteps(QueueMachine):
         self.opened.append(lease)
 
     @precondition(lambda self: self.opened)
-    @rule(worker=WORKER)
-    def renew_lease(self, worker: int) -> None:
+    @rule(worker=WORKER, too_late=st.booleans())
+    def renew_lease(self, worker: int, too_late: bool) -> None:
         lease = self.worker(worker)
+        if too_late:
+            self.now = max(self.now, self.workers.get(lease.id) or self.now)
         lasts = self.lasts(lease.id)
         assert (self.queue.renew_lease(lease) is not None) is lasts
         if lasts:
@@ -165,6 +167,14 @@ class LeaseSteps(QueueMachine):
         return len(held)
 
     # -- rescue --------------------------------------------------------------------------------------------------------
+
+    @rule(limit=st.integers(1, 3))
+    def another_worker_takes_over(self, limit: int) -> None:
+        """So that what the first one says of its jobs comes too late."""
+        self.now = max([self.now, *(row.lease_until or self.now for row in self.rows.values())])
+        self.now = max([self.now, *(until or self.now for until in self.workers.values())])
+        self.rescue_expired(limit)
+        self.claim(limit, 20, answer_is_lost=False)
 
     @rule(limit=st.integers(1, 3))
     def rescue_expired(self, limit: int) -> None:

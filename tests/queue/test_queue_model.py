@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import rule
+from hypothesis.stateful import initialize, rule
 
 from perflab.errors import RejectedRow
 from perflab.queue.engine import OnConflict
@@ -21,6 +21,13 @@ pytestmark = pytest.mark.hypothesis
 
 
 class WholeQueue(LeaseSteps):
+    @initialize()
+    def two_workers_have_jobs(self) -> None:
+        self.enqueue([(0, None, None, 3)] * 4, "skip")
+        self.claim(1, 20, answer_is_lost=False)
+        self.open_lease(10)
+        self.mark_done_and_claim([], 2, 0, answer_is_lost=False)
+
     @rule(
         jobs=st.lists(
             st.tuples(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from perflab.database.database import Database
 from perflab.queue.backoff import Backoff
@@ -61,6 +61,12 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.database.close()
 
     # -- watches -------------------------------------------------------------------------------------------------------
+
+    @initialize()
+    def each_kind_of_overlap(self) -> None:
+        self.add_watch("a", (10, False), ("skip", 1), enabled=True)
+        self.add_watch("b", (10, False), ("queue", 3), enabled=True)
+        self.add_watch("c", (60, True), ("coalesce", 1), enabled=True)
 
     @rule(
         name=NAMES,
