@@ -86,6 +86,18 @@ faults: $(VENV)/.dev ## the fault tests that take long
 fault-table: $(VENV)/.dev ## run all fault tests, and write the table in tests/README.md
 	$(BIN)/python -m tests.faults.table
 
+.PHONY: recovery soak ten-million
+
+# A minute for each visit: all disturbances in turn. It needs root for a small disk, and pgbouncer.
+recovery: $(VENV)/.dev pgbouncer ## how soon work goes on after a server was disturbed, into reports/recovery.md
+	$(BIN)/python -m tests.faults.recovery
+
+soak: $(VENV)/.dev ## DURATION=1800 seconds at four fifths of capacity: memory, files, p99 flat, nothing lost; ENGINE=postgresql
+	$(BIN)/python -m tests.faults.soak $(ENGINE) $(or $(DURATION),1800)
+
+ten-million: $(VENV)/.dev ## JOBS=10000000 through one queue of each engine, each handled once
+	for engine in sqlite postgresql; do $(BIN)/python -m tests.faults.many_jobs $$engine $(or $(JOBS),10000000) || exit 1; done
+
 .PHONY: audit
 
 # In an environment of its own: what it needs is not what perflab needs.
