@@ -35,6 +35,20 @@ def test_a_bench_writes_its_table_its_samples_and_its_environment(
         assert f"{comparison['ratio']:.2f}" in table
 
 
+def test_a_profile_is_a_visit_more_that_the_table_links_to_and_no_sample_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["bench", "life", "--blocks", "6", "--profile-with", "cprofile", "--output", str(tmp_path)]
+    assert main(arguments) == 0
+    assert f"profiles: {tmp_path / 'profiles' / 'index.html'}" in capsys.readouterr().out
+    links = json.loads((tmp_path / "bench.json").read_text())["profiles"]
+    assert list(links) == ["AsyncRequestBatcher, whole life", "RequestBatcher, whole life"]
+    for link in links.values():
+        assert f"]({link})" in (tmp_path / "bench.md").read_text()
+        assert "submit" in (tmp_path / link).read_text()
+    assert len(pd.read_csv(tmp_path / "bench.csv")) == 6 * 2 * 2
+
+
 def test_a_bench_says_on_which_server_it_ran(tmp_path: Path, postgres_url: str) -> None:
     arguments = ["bench", "life", "--engine", "postgresql", "--url", postgres_url, "--blocks", "6"]
     assert main([*arguments, "--output", str(tmp_path)]) == 0

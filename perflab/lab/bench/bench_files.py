@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ class BenchRun:
         seed: Of their orders.
         noise: How quiet the machine was.
         stop: Why there were no more blocks, where that was not fixed beforehand.
+        profiles: Where the profiles of ours are, from the folder of the bench, by `Comparison.title`.
     """
 
     results: Sequence[ComparisonResult]
@@ -41,6 +42,7 @@ class BenchRun:
     seed: int
     noise: Noise
     stop: Stop | None = None
+    profiles: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,14 @@ class BenchFiles:
     summary: Path
 
 
-def bench_table(results: Sequence[ComparisonResult]) -> str:
-    """The results as a Markdown table, the slowest raw arms included."""
+def bench_table(results: Sequence[ComparisonResult], profiles: Mapping[str, str] | None = None) -> str:
+    """The results as a Markdown table, the slowest raw arms included.
+
+    Args:
+        results: What was found.
+        profiles: Links to profiles of ours, by `Comparison.title`.
+    """
+    links = profiles or {}
     level = _level(results)
     lines = [
         f"| operation | engine | arm | time per item [{level}] | ours ÷ fastest other [{level}] | limit | verdict |",
@@ -73,8 +81,10 @@ def bench_table(results: Sequence[ComparisonResult]) -> str:
             time = format_seconds_interval(estimate.value, estimate.low, estimate.high)
             if arm is comparison.ours:
                 ratio = f"**{result.ratio.value:.2f}** [{result.ratio.low:.2f}, {result.ratio.high:.2f}]"
+                link = links.get(comparison.title)
+                name = f"[{arm.name}]({link})" if link else arm.name
                 lines.append(
-                    f"| **{comparison.name}** | {comparison.engine} | {arm.name} | {time} | {ratio} | {limit} "
+                    f"| **{comparison.name}** | {comparison.engine} | {name} | {time} | {ratio} | {limit} "
                     f"| {result.verdict} |"
                 )
             elif arm in comparison.alike:
@@ -112,7 +122,7 @@ def _markdown(run: BenchRun) -> str:
     return (
         f"# Bench\n\n{run.blocks} randomised complete blocks{stop}, seed {run.seed}; geometric means with "
         f"{_level(run.results)} t intervals, ratios paired by block. {versions}; {machine}. {run.noise.describe()}\n\n"
-        f"{described}\n\n{bench_table(run.results)}"
+        f"{described}\n\n{bench_table(run.results, run.profiles)}"
     )
 
 
@@ -144,6 +154,7 @@ def _summary(run: BenchRun) -> dict[str, Any]:
         "stop": run.stop and str(run.stop),
         "level": run.results[0].level,
         "comparisons": comparison_summaries(run.results),
+        "profiles": dict(run.profiles),
     }
 
 

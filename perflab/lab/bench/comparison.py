@@ -54,6 +54,11 @@ class Comparison:
     alike: tuple[Arm, ...] = ()
 
     @property
+    def title(self) -> str:
+        """`"bulk_enqueue, sqlite"`: no other comparison of a bench has it."""
+        return ", ".join(filter(None, (self.name, self.engine)))
+
+    @property
     def arms(self) -> tuple[Arm, ...]:
         return (self.ours, *self.others, *self.alike)
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
 
 from perflab.errors import InvalidInput, MissingExtra
 from perflab.lab.bench.arms import BenchEngine, bulk_comparison
@@ -27,9 +31,13 @@ from perflab.lab.bench.sqlite_engine import SQLiteBench
 from perflab.lab.bench.start_latency import start_comparison
 from perflab.lab.bench.submit import submit_comparisons, whole_life_comparisons
 from perflab.lab.noise import NoiseReading, read_noise, summarise_noise
+from perflab.lab.profiling.profiler import Profiler
+from perflab.lab.profiling.visits import profile_visits
 from perflab.lab.statistics.looks import Looks
 from perflab.lab.sweep.environment import Environment
 
+PROFILES = "profiles"
+"""Folder of profiles in that of a bench."""
 PRECISION = 0.02
 """Of a ratio: knowing it better changes nothing."""
 
@@ -143,3 +151,27 @@ def run_bench(
     stop = found.stop if len(looks.blocks) > 1 else None
     noise = summarise_noise(readings)
     return BenchRun(found.results, engines, environment, measured_at, found.blocks, seed, noise, stop)
+
+
+def profile_ours(
+    run: BenchRun,
+    profiler: Profiler,
+    name: str,
+    folder: Path,
+    visited: Callable[[], object] = lambda: None,
+) -> BenchRun:
+    """Visit our arm of each comparison once more under a profiler; the run with links to what was seen.
+
+    Args:
+        run: What was measured, while its engines are still open. Nothing of it changes.
+        profiler: What watches.
+        name: Of the profiler.
+        folder: Of the bench; profiles go into `profiles` in it.
+        visited: Called after each visit.
+
+    Raises:
+        LabError: the profiler did not work.
+    """
+    visits = [(result.comparison.title, partial(result.comparison.ours.visit, run.blocks)) for result in run.results]
+    profiles = profile_visits(visits, profiler, name, folder / PROFILES, visited)
+    return replace(run, profiles={each.subject: f"{PROFILES}/{quote(each.file.name)}" for each in profiles})
