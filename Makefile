@@ -37,12 +37,12 @@ unit: $(VENV)/.dev pgbouncer browser
 explore: $(VENV)/.dev ## the properties with random examples, other ones each time
 	$(BIN)/python -m pytest -n auto --dist loadfile -m hypothesis --hypothesis-profile explore
 
-.PHONY: soak simulate
+.PHONY: soak-models simulate
 
 simulate: $(VENV)/.dev ## hours of workers, schedulers, kills and jumping clocks in a minute; SEED=1 HOURS=2 to repeat one
 	$(BIN)/python -m tests.simulation "$(SEED)" $(HOURS)
 
-soak: $(VENV)/.dev ## the state machines of queue and scheduler 2,000 times on each engine, other runs each time
+soak-models: $(VENV)/.dev ## the state machines of queue and scheduler 2,000 times on each engine, other runs each time
 	$(BIN)/python -m pytest --timeout 7200 --hypothesis-profile soak tests/queue/test_queue_model.py \
 		tests/scheduler/test_scheduler_model.py
 

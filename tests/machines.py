@@ -14,7 +14,7 @@ EmptyDatabase = Callable[[], str]
 
 
 def run_machine(machine: Callable[[EmptyDatabase], RuleBasedStateMachine], empty_database: EmptyDatabase) -> None:
-    """50 runs of up to 40 steps, the same everywhere; `make soak` has thousands, and others each time."""
+    """50 runs of up to 40 steps, the same everywhere; `make soak-models` has thousands, and others each time."""
     make: Any = partial(machine, empty_database)
     runs = settings.default.max_examples // 2 if settings.default else 50
     run_state_machine_as_test(make, settings=settings(max_examples=runs, stateful_step_count=40))
