@@ -8,7 +8,7 @@ import pytest
 
 from tests.docs.blocks import PROJECT
 
-PAGES_OF_PROMISES = [PROJECT / "SECURITY.md"]
+PAGES_OF_PROMISES = [PROJECT / "SECURITY.md", PROJECT / "docs" / "concepts" / "promises.md"]
 REFERENCE = re.compile(r"`(tests/[\w/]+\.py)::(?:\w+::)?(test_\w+)`")
 
 

@@ -59,6 +59,12 @@ def test_the_title_claims_no_more_than_there_is(drain: dict[str, float], title: 
     assert rates_of_queues(found(drain)).title == title
 
 
+def test_no_start_is_called_the_soonest_where_intervals_overlap() -> None:
+    samples = {"perflab": [0.002] * 100 + [0.004] * 100, "chancy": [0.001] * 100 + [0.003] * 100}
+    title = start_latency_of_queues(found(DRAIN, samples)).title
+    assert title.startswith("Intervals overlap: which queue starts a job soonest is open; chancy took ")
+
+
 def test_the_soonest_start_and_percentiles_with_enough_samples_only() -> None:
     samples = {"perflab": [0.002] * 200, "chancy": [0.001] * 190 + [0.008] * 10, "procrastinate": [0.003] * 20}
     plot = start_latency_of_queues(found(DRAIN, samples))
