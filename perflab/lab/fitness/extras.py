@@ -17,6 +17,7 @@ PURPOSES = {
     "cache": "use cachetools' policies",
     "metrics": "serve Prometheus",
     "otel": "export to OpenTelemetry",
+    "profilers": "look where the time goes in a benchmark",
     "dashboard": "serve the live page",
     "distributed": "measure from several machines",
     "peers": "measure other libraries beside this one",
