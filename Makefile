@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROFILE ?= quick
 ENGINE ?= sqlite
+# Tests wait for a third of their time: one process more than there are cores keeps these busy.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
-.PHONY: test-prometheus help report notebook test lint types imports unit explore browser pgbouncer notebooks bench crossovers tune-proof sweep reference figures gallery tables docs format clean
+.PHONY: test-prometheus help report notebook test lint types imports unit slow explore browser pgbouncer notebooks bench crossovers tune-proof sweep reference figures gallery tables docs format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 17
@@ -31,7 +33,10 @@ imports: $(VENV)/.dev
 
 # A file's tests stay together: what it has set up once serves all of them.
 unit: $(VENV)/.dev pgbouncer browser
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+slow: $(VENV)/.dev ## the tests that measure for long
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow
 
 # `make test` tries each property with the same examples everywhere. What this finds becomes an @example.
 explore: $(VENV)/.dev ## the properties with random examples, other ones each time

@@ -51,6 +51,7 @@ def test_the_workflow_installs_this_version(scripts: dict[str, str]) -> None:
     assert [arguments for script in scripts.values() for arguments in perflab_calls(script)]
 
 
+@pytest.mark.slow
 def test_what_the_workflow_measures_runs(project: Path, scripts: dict[str, str]) -> None:
     (arguments,) = perflab_calls(scripts["Measure"].replace("--profile quick", "--profile smoke"))
     assert "smoke" in arguments
