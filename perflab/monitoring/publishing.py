@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Self
 from uuid import uuid4
 
-from perflab.batching.threads import start_thread
 from perflab.database.database import Database
 from perflab.database.failures import TypedErrors, name_of_failure
 from perflab.database.statements import load_statements
 from perflab.database.values import check_number
 from perflab.errors import InvalidInput
+from perflab.monitoring.periodic import Periodic
 from perflab.monitoring.registry import MetricsRegistry
 from perflab.monitoring.snapshot import Snapshot
 
@@ -65,11 +64,15 @@ class MetricsPublisher:
             interval, "interval", low=SHORTEST_INTERVAL_SECONDS, high=LONGEST_INTERVAL_SECONDS
         )
         self._sql = load_statements("perflab.monitoring", database.engine_name)
-        self._closing = threading.Event()
         with TypedErrors("forgetting old metrics"), database.driver_transaction() as connection:
             connection.execute(self._sql["forget"], {"keep": KEPT_SECONDS})
         self.publish()
-        self._thread = start_thread(self._keep_publishing, "perflab-metrics", without="call publish() now and then")
+        self._publications = Periodic(
+            lambda: self._try_to_publish(has_ended=False),
+            lambda: self._interval,
+            "perflab-metrics",
+            without="call publish() now and then",
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -87,16 +90,8 @@ class MetricsPublisher:
 
     def close(self) -> None:
         """Publish for the last time. Calling it again changes nothing."""
-        if self._closing.is_set():
-            return
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._try_to_publish(has_ended=True)
-
-    def _keep_publishing(self) -> None:
-        while not self._closing.wait(self._interval):
-            self._try_to_publish(has_ended=False)
+        if self._publications.close():
+            self._try_to_publish(has_ended=True)
 
     def _try_to_publish(self, *, has_ended: bool) -> None:
         try:

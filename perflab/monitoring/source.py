@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from perflab.database.database import Database
 from perflab.errors import DatabaseError
+from perflab.monitoring.outage import Outage
 from perflab.monitoring.publishing import published_snapshots
 from perflab.monitoring.registry import MetricsRegistry
 from perflab.monitoring.snapshot import Snapshot
@@ -56,18 +57,14 @@ class OutageTolerantReader:
     def __init__(self, read: Source, up: str) -> None:
         self._read = read
         self._up = up
-        self._is_up = True
+        self._outage = Outage(logger, "metrics can be read again")
 
     def read(self) -> Sequence[Labelled] | None:
         """None while the database cannot be read."""
         try:
             found = list(self._read())
         except DatabaseError as error:
-            if self._is_up:
-                logger.warning("metrics cannot be read, and %s is 0 until they can: %s", self._up, error)
-            self._is_up = False
+            self._outage.goes_on("metrics cannot be read, and %s is 0 until they can: %s", self._up, error)
             return None
-        if not self._is_up:
-            logger.warning("metrics can be read again")
-        self._is_up = True
+        self._outage.is_over()
         return found

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
-from perflab.batching.threads import start_thread
 from perflab.database.values import check_number
 from perflab.errors import DatabaseError
 from perflab.monitoring.alerts.evaluation import Alert, AlertEvaluator, AlertState
 from perflab.monitoring.alerts.rule import AlertRule, Severity
 from perflab.monitoring.alerts.rule_files import default_rules
 from perflab.monitoring.change import ChangeTracker
+from perflab.monitoring.outage import Outage
+from perflab.monitoring.periodic import Periodic
 from perflab.monitoring.source import Source
 
 logger = logging.getLogger("perflab.alerts")
@@ -82,10 +83,11 @@ class AlertWatch:
         self._tracker = ChangeTracker()
         self._lock = threading.Lock()
         self._alerts: Sequence[Alert] = ()
-        self._is_readable = True
-        self._closing = threading.Event()
+        self._outage = Outage(logger, "rules can be evaluated again")
         self.check()
-        self._thread = start_thread(self._keep_checking, "perflab-alerts", without="call check() now and then")
+        self._checks = Periodic(
+            self._try_to_check, lambda: self._interval, "perflab-alerts", without="call check() now and then"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -118,19 +120,12 @@ class AlertWatch:
 
     def close(self) -> None:
         """Check no longer. Calling it again changes nothing."""
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._checks.close()
 
-    def _keep_checking(self) -> None:
-        while not self._closing.wait(self._interval):
-            try:
-                self.check()
-            except DatabaseError as error:
-                if self._is_readable:  # once, and not at each check
-                    logger.warning("rules cannot be evaluated, and alerts stay as they are until they can: %s", error)
-                self._is_readable = False
-            else:
-                if not self._is_readable:
-                    logger.warning("rules can be evaluated again")
-                self._is_readable = True
+    def _try_to_check(self) -> None:
+        try:
+            self.check()
+        except DatabaseError as error:
+            self._outage.goes_on("rules cannot be evaluated, and alerts stay as they are until they can: %s", error)
+        else:
+            self._outage.is_over()

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import Self
 
-from perflab.batching.threads import start_thread
 from perflab.database.database import Database
 from perflab.database.values import check_number, shown
 from perflab.errors import InvalidInput, MissingExtra
 from perflab.monitoring.dashboard.drawing import draw_output
 from perflab.monitoring.dashboard.live import THIS_PROCESS, Live
 from perflab.monitoring.dashboard.rings import SPAN_OF
+from perflab.monitoring.periodic import Periodic
 from perflab.monitoring.registry import MetricsRegistry
 from perflab.monitoring.source import of_database, of_process
 
@@ -61,9 +60,10 @@ class LiveView:
         else:
             self._live = Live(of_process(subject), THIS_PROCESS)
         self._show = show or _shown_by_ipython()
-        self._closing = threading.Event()
         self.refresh()
-        self._thread = start_thread(self._keep_refreshing, "perflab-view", without="call refresh() now and then")
+        self._drawings = Periodic(
+            self._try_to_refresh, lambda: self._interval, "perflab-view", without="call refresh() now and then"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -78,19 +78,14 @@ class LiveView:
 
     def close(self) -> None:
         """Draw for the last time. Calling it again changes nothing."""
-        if self._closing.is_set():
-            return
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
-        self.refresh()
+        if self._drawings.close():
+            self.refresh()
 
-    def _keep_refreshing(self) -> None:
-        while not self._closing.wait(self._interval):
-            try:
-                self.refresh()
-            except Exception:  # the next one may do
-                logger.exception("the view could not be drawn")
+    def _try_to_refresh(self) -> None:
+        try:
+            self.refresh()
+        except Exception:  # the next one may do
+            logger.exception("the view could not be drawn")
 
 
 def _shown_by_ipython() -> Show:

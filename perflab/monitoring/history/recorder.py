@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from math import floor
 from typing import Self
 
-from perflab.batching.threads import start_thread
 from perflab.database.database import Database
 from perflab.database.failures import name_of_failure
 from perflab.errors import DatabaseError
 from perflab.monitoring.change import Change, ChangeTracker
 from perflab.monitoring.history.store import HOUR, MINUTE, History, Retention
+from perflab.monitoring.outage import Outage
+from perflab.monitoring.periodic import Periodic
 from perflab.monitoring.source import of_database
 
 logger = logging.getLogger(__name__)
@@ -47,12 +47,13 @@ class HistoryRecorder:
         self._clock = clock
         self._tracker = ChangeTracker()
         self._is_first = True
-        self._is_well = True
+        self._outage = Outage(logger, "history is kept again")
         self._recorded_at = self._thinned_at = 0.0
         self._unkept: Change | None = None
-        self._closing = threading.Event()
         self._tracker.change(self._source(), clock())
-        self._thread = start_thread(self._keep_recording, "perflab-history", without="call record() each minute")
+        self._records = Periodic(
+            self._try_to_record, self._seconds_to_next, "perflab-history", without="call record() each minute"
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -83,22 +84,15 @@ class HistoryRecorder:
 
     def close(self) -> None:
         """Record no longer. Calling it again changes nothing."""
-        self._closing.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._records.close()
 
-    def _keep_recording(self) -> None:
-        while not self._closing.wait(self._seconds_to_next()):
-            try:
-                self.record()
-            except DatabaseError as error:
-                if self._is_well:  # once, and not each minute
-                    logger.warning("history cannot be kept until this is over: %s", name_of_failure(error))
-                self._is_well = False
-            else:
-                if not self._is_well:
-                    logger.warning("history is kept again")
-                self._is_well = True
+    def _try_to_record(self) -> None:
+        try:
+            self.record()
+        except DatabaseError as error:
+            self._outage.goes_on("history cannot be kept until this is over: %s", name_of_failure(error))
+        else:
+            self._outage.is_over()
 
     def _seconds_to_next(self) -> float:
         now = self._clock()
