@@ -326,11 +326,10 @@ def _enqueue_one(connection: DriverConnection, queue: str, row: EnqueueRow, now:
         "priority": priority,
         "max_attempts": max_attempts,
         "run_at": now if run_at is None else run_at,
+        "notify": notify,
+        "channel": CHANNEL,
     }
-    if notify:
-        cursor = connection.execute(_SQL["enqueue_one_and_notify"], {**parameters, "channel": CHANNEL})
-    else:
-        cursor = connection.execute(_SQL["enqueue_one"], parameters)
+    cursor = connection.execute(_SQL["enqueue_one"], parameters)
     return Deferred(lambda: [cursor.fetchone()[0]])
 
 

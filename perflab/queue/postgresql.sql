@@ -43,7 +43,8 @@ answer AS (
 SELECT first_id, ids FROM answer
 
 -- name: enqueue_one
--- The same for one job: nothing to sort and to add up, and half of the server's work.
+-- The same for one job: nothing to sort and to add up, and half of the server's work. Workers are told by the way, where
+-- they are to be: that spares a statement.
 WITH answer AS (
     INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, payload, payload_zstd, enqueued_at)
     VALUES (
@@ -59,26 +60,7 @@ WITH answer AS (
     RETURNING id
 )
 /* ledger: id */
-SELECT id FROM answer
-
--- name: enqueue_one_and_notify
--- The same, and workers are told: a statement less to send.
-WITH answer AS (
-    INSERT INTO perflab_jobs (queue, priority, run_at, state, max_attempts, payload, payload_zstd, enqueued_at)
-    VALUES (
-        %(queue)s::text,
-        %(priority)s::int8,
-        %(run_at)s::int8,
-        CASE WHEN %(run_at)s::int8 > %(now)s::int8 THEN 'scheduled' ELSE 'ready' END,
-        %(max_attempts)s::int8,
-        %(payload)s::json,
-        %(frame)b::bytea,
-        %(now)s::int8
-    )
-    RETURNING id
-)
-/* ledger: id */
-SELECT id, pg_notify(%(channel)s::text, %(queue)s::text) FROM answer
+SELECT id, CASE WHEN %(notify)s::bool THEN pg_notify(%(channel)s::text, %(queue)s::text) END FROM answer
 
 -- name: enqueue_with_keys
 -- No key comes twice. What holds a key is read first, so that it is neither written nor locked; only a holder that

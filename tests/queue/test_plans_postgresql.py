@@ -96,7 +96,6 @@ WITHOUT_JOBS = {
     *(
         "enqueue",
         "enqueue_one",
-        "enqueue_one_and_notify",
         "enqueue_or_raise",
         "enqueue_replacing",
         "pause",
