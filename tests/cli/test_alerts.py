@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from perflab.cli import main
-from perflab.cli.database_url import VARIABLE
 from perflab.database.database import Database
 from perflab.queue.queue import PriorityQueue
+from tests.processes import ends_at_sigterm
 
 RULES = """
 [queue_old]
@@ -60,20 +56,8 @@ def test_for_machines_each_alert_is_a_line(late_url: str, rules: str, capsys: py
 
 
 def test_it_watches_until_sigterm(late_url: str, rules: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "perflab", "alerts", "--rules", rules, "--at-once"],
-        env={**os.environ, VARIABLE: late_url},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert "queue_old firing" in process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.communicate()
+    with ends_at_sigterm("alerts", "--rules", rules, "--at-once", url=late_url) as line:
+        assert "queue_old firing" in line
 
 
 def test_the_default_rules_can_be_printed_and_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from perflab.cli import main
-from perflab.cli.database_url import VARIABLE
 from perflab.database.database import Database
 from perflab.queue.queue import PriorityQueue
+from tests.processes import ends_at_sigterm
 
 
 def test_metrics_are_printed_once(perflab_url: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,22 +21,11 @@ def test_metrics_are_printed_once(perflab_url: str, capsys: pytest.CaptureFixtur
 
 
 def test_metrics_are_served_until_sigterm(perflab_url: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "perflab", "metrics", "--listen", "127.0.0.1:0"],
-        env={**os.environ, VARIABLE: perflab_url},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        with urllib.request.urlopen(line.split()[-1], timeout=60) as answer:
-            assert b"perflab_up 1.0" in answer.read()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.communicate()
+    with (
+        ends_at_sigterm("metrics", "--listen", "127.0.0.1:0", url=perflab_url) as line,
+        urllib.request.urlopen(line.split()[-1], timeout=60) as answer,
+    ):
+        assert b"perflab_up 1.0" in answer.read()
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
 from perflab.cli import main
-from perflab.cli.database_url import VARIABLE
 from perflab.database.database import Database
 from perflab.monitoring.history.store import MINUTE, History
 from perflab.monitoring.table_state import OLDEST
 from tests.monitoring.snapshots import change_of
+from tests.processes import ends_at_sigterm
 
 
 @pytest.fixture
@@ -64,17 +60,5 @@ def test_what_makes_no_sense_is_refused(arguments: list[str], says: str, capsys:
 
 
 def test_it_records_until_sigterm(perflab_url: str) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "perflab", "metrics", "record"],
-        env={**os.environ, VARIABLE: perflab_url},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        assert "is kept each minute" in process.stdout.readline()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.communicate()
+    with ends_at_sigterm("metrics", "record", url=perflab_url) as line:
+        assert "is kept each minute" in line

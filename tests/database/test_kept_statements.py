@@ -12,10 +12,7 @@ from sqlalchemy import text
 
 from perflab.database.database import Database
 from perflab.database.statements import OwnStatement
-from perflab.lab.network.address import TcpAddress
 from perflab.lab.network.postgres_meter import PostgresMeter
-from perflab.lab.network.postgres_url import server_address, url_through
-from perflab.lab.network.proxy import Proxy
 from perflab.queue.job import NewJob
 from perflab.queue.queue import PriorityQueue
 
@@ -28,17 +25,9 @@ OWN = OwnStatement("SELECT %(number)s::int8 + 1")
 
 
 @pytest.fixture
-def meter() -> PostgresMeter:
-    return PostgresMeter()
-
-
-@pytest.fixture
-def database(postgres_url: str, meter: PostgresMeter) -> Iterator[Database]:
-    """Of one connection, through a proxy that counts what the server says."""
-    with (
-        Proxy(server_address(postgres_url), listen=TcpAddress(), meter=meter) as proxy,
-        Database.open(url_through(postgres_url, proxy.address), pool_size=1) as opened,
-    ):
+def database(metered_url: str) -> Iterator[Database]:
+    """Of one connection."""
+    with Database.open(metered_url, pool_size=1) as opened:
         yield opened
 
 

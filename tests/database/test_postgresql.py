@@ -18,10 +18,7 @@ from perflab.database.database import Database
 from perflab.database.failures import classify
 from perflab.database.result_codes import FailureKind
 from perflab.errors import InvalidInput, RejectedRow, StatementError
-from perflab.lab.network.address import TcpAddress
 from perflab.lab.network.postgres_meter import PostgresMeter
-from perflab.lab.network.postgres_url import server_address, url_through
-from perflab.lab.network.proxy import Proxy
 from perflab.queue.job import NewJob
 from perflab.queue.queue import PriorityQueue
 from perflab.scheduler.scheduler import Scheduler
@@ -38,17 +35,8 @@ ITEMS = Table(
 
 
 @pytest.fixture
-def meter() -> PostgresMeter:
-    return PostgresMeter()
-
-
-@pytest.fixture
-def database(postgres_url: str, meter: PostgresMeter) -> Iterator[Database]:
-    """Through a proxy that counts what the server says."""
-    with (
-        Proxy(server_address(postgres_url), listen=TcpAddress(), meter=meter) as proxy,
-        Database.open(url_through(postgres_url, proxy.address)) as opened,
-    ):
+def database(metered_url: str) -> Iterator[Database]:
+    with Database.open(metered_url) as opened:
         opened.create_schema()
         with opened.transaction() as connection:
             ITEMS.create(connection)

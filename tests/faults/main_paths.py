@@ -15,12 +15,10 @@ from typing import Protocol
 from perflab.batching.batcher import RequestBatcher
 from perflab.batching.retry import RetryPolicy
 from perflab.database.database import Database
-from perflab.database.schema import check_schema
 from perflab.errors import OutcomeUnknown, PerflabError, ResultLost
 from perflab.queue.backoff import Backoff
 from perflab.queue.job import Job, NewJob
 from perflab.queue.queue import PriorityQueue
-from perflab.queue.worker import Worker
 from perflab.scheduler.scheduler import Scheduler
 from perflab.scheduler.watch import FinishedIngest, IngestState, Watch
 from tests.processes import A_MINUTE
@@ -216,40 +214,6 @@ class Rescue:
         assert sorted(job.payload for job in queue_of(database, hours=9).claim(2 * JOBS)) == list(range(JOBS))
 
 
-class Work:
-    """A whole worker, with its lease, its claims and its acknowledgements; it sits out what passes."""
-
-    def __init__(self) -> None:
-        self.handled: Counter[int] = Counter()
-
-    def prepare(self, database: Database) -> None:
-        queue_of(database).bulk_enqueue(NewJob(n) for n in range(JOBS))
-
-    def work(self, queue: Queue) -> None:
-        Worker(
-            queue,
-            lambda job: self.handled.update([job.payload]),
-            concurrency=1,
-            flush_interval=0.0,
-            poll_interval=0.001,
-            listen=False,
-            rng=Random(1),
-        ).run(until_empty=True)
-
-    def run(self, database: Database) -> None:
-        self.work(queue_of(database))
-
-    def check(self, database: Database, error: PerflabError | None) -> None:
-        there = set(payloads(database))
-        assert there | set(self.handled) == set(range(JOBS)), "what is gone was handled"
-
-    def finish(self, database: Database) -> None:
-        self.work(queue_of(database, hours=1))
-        assert payloads(database) == []
-        assert set(self.handled) == set(range(JOBS))
-        assert max(self.handled.values()) <= 3
-
-
 class Tick:
     def prepare(self, database: Database) -> None:
         scheduler_of(database).add_watches_bulk(
@@ -311,19 +275,4 @@ class FinishIngests:
         self.check(database, None)
 
 
-class CreateSchema:
-    """On a database without tables; its first connection is a part of it."""
-
-    def prepare(self, database: Database) -> None:
-        pass
-
-    def run(self, database: Database) -> None:
-        database.create_schema()
-
-    def check(self, database: Database, error: PerflabError | None) -> None:
-        del error  # a schema that stopped on its way is whole in each of its steps
-
-    def finish(self, database: Database) -> None:
-        database.create_schema()
-        check_schema(database)
-        Enqueue().finish(database)
+MAIN_PATHS: list[type[MainPath]] = [Enqueue, Flush, Claim, Acknowledge, Rescue, Tick, FinishIngests]

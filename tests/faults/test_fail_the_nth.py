@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from itertools import count
-from pathlib import Path
 
 import pytest
-from sqlalchemy.engine import make_url
 
 from perflab.database.database import Database
 from perflab.errors import PerflabError
@@ -19,20 +16,10 @@ from perflab.lab.network.postgres_url import url_through
 from perflab.lab.network.proxy import Proxy
 from perflab.lab.network.triggers import AfterMessages
 from tests.faults.leaks import Open, check_integrity
-from tests.faults.main_paths import (
-    Acknowledge,
-    Claim,
-    Enqueue,
-    FinishIngests,
-    Flush,
-    MainPath,
-    Rescue,
-    Tick,
-)
+from tests.faults.main_paths import MAIN_PATHS, MainPath
 from tests.faults.nth_operation import NthOperation, postgres_ends, sqlite_fails
 from tests.postgres_databases import PostgresDatabases
 
-PATHS: list[type[MainPath]] = [Enqueue, Flush, Claim, Acknowledge, Rescue, Tick, FinishIngests]
 MOST = 1_000
 """A run that has more operations would be no unit any more."""
 
@@ -86,21 +73,15 @@ def each_n(
 
 @pytest.mark.case("F20", "F02")
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR], ids=["passes", "lasts"])
-@pytest.mark.parametrize("path", PATHS)
-def test_on_sqlite(sqlite_template: Path, sqlite_url: str, path: type[MainPath], code: int) -> None:
-    file = str(make_url(sqlite_url).database)
-
-    def empty() -> str:
-        for suffix in ("-wal", "-shm"):
-            Path(file + suffix).unlink(missing_ok=True)
-        shutil.copy(sqlite_template, file)
-        return sqlite_url
-
-    assert each_n(empty, path, lambda n: sqlite_fails(n, code)) > 10, "the set-up of the connection alone is as much"
+@pytest.mark.parametrize("path", MAIN_PATHS)
+def test_on_sqlite(empty_sqlite: Callable[[], str], path: type[MainPath], code: int) -> None:
+    assert each_n(empty_sqlite, path, lambda n: sqlite_fails(n, code)) > 10, (
+        "the set-up of the connection alone is as much"
+    )
 
 
 @pytest.mark.case("F09")
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", MAIN_PATHS)
 def test_on_postgresql(postgres_databases: PostgresDatabases, path: type[MainPath]) -> None:
     assert each_n(postgres_databases.perflab, path, postgres_ends) >= 5
 
@@ -118,7 +99,7 @@ def loses_answer(n: int, proxy: Proxy) -> Iterator[NthOperation]:
 
 
 @pytest.mark.case("F12")
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", MAIN_PATHS)
 def test_every_answer_of_postgresql_may_be_lost(
     postgres_databases: PostgresDatabases, proxy_to: Callable[[str], Proxy], path: type[MainPath]
 ) -> None:

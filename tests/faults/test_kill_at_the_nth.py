@@ -6,37 +6,24 @@ Another one finds all or nothing of each call, and finishes the work.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import count
-from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy.engine import make_url
 
 from perflab.database.database import Database
 from perflab.errors import OutcomeUnknown
 from tests.faults import nth_operation
 from tests.faults.leaks import check_integrity
-from tests.faults.main_paths import (
-    Acknowledge,
-    Claim,
-    Enqueue,
-    FinishIngests,
-    Flush,
-    MainPath,
-    Rescue,
-    Tick,
-)
+from tests.faults.main_paths import MAIN_PATHS, MainPath
 from tests.faults.nth_operation import NthOperation
 from tests.postgres_databases import PostgresDatabases
 from tests.processes import wait_for
 
-PATHS: list[type[MainPath]] = [Enqueue, Flush, Claim, Acknowledge, Rescue, Tick, FinishIngests]
 SESSIONS = b"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
@@ -87,20 +74,12 @@ def each_kill(
 
 
 @pytest.mark.case("F01", "F02", "F04")
-@pytest.mark.parametrize("path", PATHS)
-def test_on_sqlite(sqlite_template: Path, sqlite_url: str, path: type[MainPath]) -> None:
-    file = str(make_url(sqlite_url).database)
-
-    def empty() -> str:
-        for suffix in ("-wal", "-shm"):
-            Path(file + suffix).unlink(missing_ok=True)
-        shutil.copy(sqlite_template, file)
-        return sqlite_url
-
-    assert each_kill(empty, path, lambda n: nth_operation.sqlite_at(n, kill_self)) > 10
+@pytest.mark.parametrize("path", MAIN_PATHS)
+def test_on_sqlite(empty_sqlite: Callable[[], str], path: type[MainPath]) -> None:
+    assert each_kill(empty_sqlite, path, lambda n: nth_operation.sqlite_at(n, kill_self)) > 10
 
 
 @pytest.mark.case("F01", "F02", "F04")
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", MAIN_PATHS)
 def test_on_postgresql(postgres_databases: PostgresDatabases, path: type[MainPath]) -> None:
     assert each_kill(postgres_databases.perflab, path, lambda n: nth_operation.postgres_at(n, kill_self)) >= 5

@@ -41,6 +41,8 @@ FIXTURES = {TOUR: "tour", SWEEP: "sweep", LATENCY: "latency", ADAPTIVE: "adaptiv
 TUNE, HISTORY, PEERS = "09_tune_your_database", "10_history_and_trends", "08_peers"
 FIXTURES |= {SCHEDULER: "scheduler", QUEUE: "queue", MONITORING: "monitoring", TUNE: "tune", HISTORY: "history"}
 FIXTURES[PEERS] = "peers"
+SLOW = {LATENCY, ADAPTIVE, QUEUE, PEERS, TUNE, MONITORING}
+"""Those that take longest are for `make slow`: `make notebooks` runs all their cells, too."""
 PLAN = standard_plan("smoke")
 FIGURES = ("throughput", "latency", "round_trips_saved", "flush_causes", "frontier", "confirmation")
 
@@ -133,7 +135,7 @@ def peers(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run_smoke(PEERS, tmp_path_factory.mktemp("peers"))
 
 
-@pytest.fixture(params=list(FIXTURES))
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in FIXTURES])
 def run(request: pytest.FixtureRequest) -> Run:
     found: Run = request.getfixturevalue(FIXTURES[request.param])
     return found
@@ -242,6 +244,7 @@ def test_the_sweep_of_a_server_is_a_report_of_its_own_without_its_url(
     assert checked_outputs(run.result.notebook) == expected.replace(f"{SWEEP}-smoke", f"{SWEEP}-postgresql-smoke")
 
 
+@pytest.mark.slow
 def test_the_latency_notebook_predicts_measures_and_says_whether_it_held(latency: Run) -> None:
     assert latency.html.count('src="data:image/png') == 4
     assert re.match(
@@ -257,6 +260,7 @@ def test_the_latency_notebook_predicts_measures_and_says_whether_it_held(latency
     assert "The prediction held for " in latency.html
 
 
+@pytest.mark.slow
 def test_the_adaptive_notebook_compares_explains_and_says_which_traces_are_missing(adaptive: Run) -> None:
     assert adaptive.html.count('src="data:image/png') == 3
     assert f"The environment variable {TRACES_VARIABLE} does not name a folder" in adaptive.html
@@ -271,6 +275,7 @@ def test_the_adaptive_notebook_compares_explains_and_says_which_traces_are_missi
     assert "throughput over the best fixed" in (adaptive.result.headline or "")
 
 
+@pytest.mark.slow
 def test_the_queue_notebook_shows_what_was_measured(queue: Run) -> None:
     assert queue.html.count('src="data:image/png') == 5
     assert re.match(
@@ -322,6 +327,7 @@ def test_the_history_notebook_reads_runs_of_ones_own(tmp_path: Path) -> None:
     assert "known:" not in run.html
 
 
+@pytest.mark.slow
 def test_the_peers_notebook_has_each_queue_with_what_it_promises(peers: Run) -> None:
     assert peers.html.count('src="data:image/png') == 3
     assert re.match(
