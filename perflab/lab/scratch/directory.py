@@ -28,7 +28,8 @@ def scratch_directory(parent: Path | None = None) -> Iterator[Path]:
     Raises:
         DatabaseUnusable: no folder can be made there.
     """
-    place = Path(tempfile.gettempdir()) if parent is None else parent
+    with interrupts_deferred():  # who asks first where temporary files go makes one, to see whether that is possible
+        place = Path(tempfile.gettempdir()) if parent is None else parent
     _remove_leftovers(place)
     made: Path | None = None
     lock: FileLock | None = None

@@ -10,11 +10,9 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
@@ -23,6 +21,7 @@ from perflab.errors import InvalidInput
 from perflab.lab.cost_model import CostModel
 from perflab.lab.recommend import recommend
 from perflab.lab.recommendation import NoRecommendation, Recommendation
+from perflab.lab.scratch.directory import scratch_directory
 from perflab.lab.statistics.percentiles import samples_needed
 from perflab.lab.sweep.findings import Confirmation, Findings, confirm
 from perflab.lab.sweep.measure import measure
@@ -75,8 +74,8 @@ def tune(
     """
     with (
         open_place(request.url) as place,
-        tempfile.TemporaryDirectory(prefix="perflab-tune-") as folder,
-        ResultsStore(Path(folder) / "tune.duckdb") as store,
+        scratch_directory() as folder,
+        ResultsStore(folder / "tune.duckdb") as store,
     ):
         return _Tuner(request, place, store, progress, clock, measure_cell).run()
 

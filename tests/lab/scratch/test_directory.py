@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 from pathlib import Path
@@ -34,6 +35,27 @@ def test_a_signal_while_it_is_made_leaves_nothing(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(tempfile, "mkdtemp", interrupted)
     with pytest.raises(KeyboardInterrupt), scratch_directory(tmp_path):
         pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_while_the_temporary_folder_is_tried_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python writes a file there the first time that somebody asks, and removes it."""
+    unlink = os.unlink
+    tried = []
+
+    def interrupted(path: str) -> None:
+        tried.append(path)
+        signal.raise_signal(signal.SIGINT)
+        unlink(path)
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(os, "unlink", interrupted)
+    with pytest.raises(KeyboardInterrupt), scratch_directory():
+        pass
+    assert len(tried) == 1, "the fault fired"
     assert list(tmp_path.iterdir()) == []
 
 
